@@ -1,0 +1,1 @@
+"""Executors run a step's plan on one or several workers."""

@@ -1,0 +1,64 @@
+"""A step's plan (scheduler to workers) and its result. Only differences travel: a request keeps its row for life.
+
+A row is an index below `max_num_seqs` that a request holds from admission to its end. A preempted request frees its
+row and comes back as a new one, with the tokens it had generated appended to its prompt. The worker remembers each
+row's tokens, blocks and sampling state, and appends what it samples.
+"""
+
+import msgspec
+
+from paddock.engine.messages import PositionLogprobs
+from paddock.engine.sampling.params import SamplingParams
+
+
+class NewRow(msgspec.Struct, array_like=True):
+    """A request enters (or, after preemption, re-enters) the batch."""
+
+    row: int
+    request_id: str
+    token_ids: list[int]
+    """Prompt, and what had been generated before a preemption."""
+    num_prompt_tokens: int
+    sampling: SamplingParams
+    """`seed` is always set here."""
+
+
+class ScheduledRow(msgspec.Struct, array_like=True):
+    """What one row computes in this step: tokens [num_computed_tokens, num_computed_tokens + num_scheduled_tokens)."""
+
+    row: int
+    num_computed_tokens: int
+    num_scheduled_tokens: int
+    new_block_ids: list[int]
+    """Appended to the row's block table; on the row's first step the whole table, cached prefix blocks included."""
+    samples: bool
+    """True when the last scheduled token is the last known one, so the step yields a new token for this row."""
+
+
+class StepPlan(msgspec.Struct, array_like=True):
+    step: int
+    freed_rows: list[int]
+    """Rows to forget, before new ones enter."""
+    new_rows: list[NewRow]
+    scheduled: list[ScheduledRow]
+
+
+class SampledRow(msgspec.Struct, array_like=True):
+    row: int
+    token_id: int
+    logprobs: PositionLogprobs | None = None
+
+
+class RowPromptLogprobs(msgspec.Struct, array_like=True):
+    """Log-probabilities of prompt tokens [first_token, first_token + len(positions)) that this step computed."""
+
+    row: int
+    first_token: int
+    positions: list[PositionLogprobs]
+
+
+class StepResult(msgspec.Struct, array_like=True):
+    step: int
+    sampled: list[SampledRow]
+    """One entry for each scheduled row with `samples`, in plan order."""
+    prompt_logprobs: list[RowPromptLogprobs] = []

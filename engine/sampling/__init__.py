@@ -1,0 +1,1 @@
+"""Sampling: parameters of a request, and how logits become tokens."""

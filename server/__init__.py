@@ -1,0 +1,1 @@
+"""The OpenAI-compatible HTTP server, chat templates, metrics and the `paddock` command."""
