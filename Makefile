@@ -1,0 +1,63 @@
+# Every target installs what it needs. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+CLUSTER := python3 tests/local_cluster/cluster.py
+
+.PHONY: help install install-cluster demo demo-down test test-unit test-cluster test-images lint format crd docs lock train bench
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+install: .venv/.installed ## make .venv with everything a developer or `paddock serve` needs
+
+.venv/.installed: requirements.lock pyproject.toml $(wildcard kernels/*/*.cpp kernels/*/*.h kernels/*.cpp) .ci/install
+	@.ci/install
+
+install-cluster: ## system packages and the programs of the local Kubernetes (cold: about 10 minutes on 2 cores)
+	@$(CLUSTER) install
+
+demo: install ## the main job on a real Kubernetes: install, apply, ask, print
+	@PYTHONPATH=tests/support $(PY) tests/e2e/demo.py
+
+demo-down: ## remove the demo's cluster and everything it made
+	@$(CLUSTER) down --name demo --purge
+
+lint: install ## ruff, mypy strict, one-way imports
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
+
+format: install ## rewrite the sources in the house format
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+test: lint install-cluster ## everything: lint, types, unit, end-to-end and real-cluster tests
+	$(PY) -m pytest -v
+
+test-unit: lint ## what needs no cluster
+	$(PY) -m pytest tests/unit
+
+test-cluster: install install-cluster ## the real-cluster tests alone
+	$(PY) -m pytest -v tests/cluster
+
+test-images: install install-cluster ## build the Dockerfile's two targets and run them
+	$(PY) -m pytest -v tests/images
+
+crd: install ## write the CustomResourceDefinition from the configuration models
+	$(PY) -m paddock.operator.crd
+
+docs: install ## write docs/arguments.md from the configuration models
+	$(PY) -m paddock.engine.config.docs
+
+train: install ## train the tiny model again (under 15 minutes on 2 quiet cores)
+	$(PY) tests/models/tiny/train.py
+
+lock: ## resolve requirements.lock again from pyproject.toml
+	.venv/bin/uv pip compile -q pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --no-header --no-emit-index-url --no-emit-package paddock -o requirements.lock
+
+bench: install ## every benchmark, as tables (run on a quiet machine)
+	@for script in tests/bench/*.py; do echo "== $$script"; $(PY) $$script; done

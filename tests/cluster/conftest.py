@@ -1,0 +1,95 @@
+"""The real cluster of the tests: two nodes, the images, the chart, and a client pod. Brought up once, taken down at the end."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helm import install_chart
+from installed import MODEL, ROOT, Cluster
+from kubectl import Kubectl
+from manifests import client_pod, namespace
+
+CLUSTER_PROGRAM = ROOT / "tests/local_cluster/cluster.py"
+CLUSTER_NAME = "test"
+
+
+def cluster_command(*args: str) -> str:
+    """Run the local cluster's program; its progress is shown, its standard output returned."""
+    done = subprocess.run(
+        [sys.executable, str(CLUSTER_PROGRAM), *args, "--name", CLUSTER_NAME],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def bare_cluster() -> Iterator[Cluster]:
+    """Two Ready nodes with the images loaded, nothing installed."""
+    cluster_command("up", "--nodes", "2")
+    try:
+        images = json.loads(cluster_command("build-images"))
+        model_image = json.loads(cluster_command("load-model-image", str(MODEL)))["model"]
+        kubeconfig = Path(cluster_command("kubeconfig"))
+        programs = json.loads(cluster_command("programs"))
+        kubectl = Kubectl(kubeconfig, programs["kubectl"])
+        yield Cluster(kubectl, programs["helm"], images["server"], images["operator"], model_image)
+    finally:
+        cluster_command("down", "--purge")
+
+
+@pytest.fixture(scope="session")
+def cluster(bare_cluster: Cluster) -> Cluster:
+    """The chart installed as a user would, in its own namespace."""
+    install_chart(bare_cluster)
+    return bare_cluster
+
+
+@pytest.fixture(scope="session")
+def client(cluster: Cluster) -> Kubectl:
+    """A pod named `client` in namespace `clients`; `exec_python("client", …)` asks from inside the cluster."""
+    kubectl = cluster.kubectl.in_namespace("clients")
+    cluster.kubectl.apply(namespace("clients"))
+    kubectl.apply(client_pod("client", cluster.server_image))
+    kubectl.run("wait", "--for=condition=Ready", "pod/client", "--timeout=120s")
+    return kubectl
+
+
+@pytest.fixture
+def models(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """A fresh restricted namespace for one test, deleted after it with everything in it."""
+    name = "t-" + request.node.name.split("[")[0].removeprefix("test_").replace("_", "-")[:50].rstrip("-")
+    cluster.kubectl.apply(namespace(name))
+    yield cluster.kubectl.in_namespace(name)
+    cluster.kubectl.run("delete", "namespace", name, "--wait=true", "--timeout=120s", timeout=130)
+
+
+@pytest.fixture
+def model_claim(models: Kubectl) -> Iterator[str]:
+    """A bound PersistentVolumeClaim that holds the tiny model at its root."""
+    volume = f"{models.namespace}-model"
+    shared = {
+        "accessModes": ["ReadOnlyMany"],
+        "storageClassName": "",
+    }
+    size = {"storage": "1Gi"}
+    models.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": volume},
+            "spec": {**shared, "capacity": size, "hostPath": {"path": str(MODEL), "type": "Directory"}},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "model"},
+            "spec": {**shared, "volumeName": volume, "resources": {"requests": size}},
+        },
+    )
+    yield "model"
+    models.run("delete", "persistentvolume", volume, "--wait=false")

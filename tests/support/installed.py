@@ -1,0 +1,61 @@
+"""The cluster as installed, and what tests ask of an InferenceService on it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubectl import Kubectl, Manifest, condition
+from waiting import NotYet, until
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = ROOT / "tests/models/tiny/model"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What a test needs to know of the cluster."""
+
+    kubectl: Kubectl
+    helm: str
+    server_image: str
+    operator_image: str
+    model_image: str
+
+    @property
+    def model_uri(self) -> str:
+        """The tiny model on the nodes' disk; the tests' chart values allow this folder."""
+        return f"file://{MODEL}"
+
+
+def service_url(kubectl: Kubectl, name: str) -> str:
+    return f"http://{name}.{kubectl.namespace}.svc"
+
+
+def engine_pods(kubectl: Kubectl, name: str) -> list[Manifest]:
+    """The service's pods that are not on their way out."""
+    pods = kubectl.list("pods", f"paddock.dev/service={name}")
+    return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+
+def available(kubectl: Kubectl, name: str, *, replicas: int, seconds: float = 240) -> Manifest:
+    """Wait until the latest generation runs whole: Available, not Progressing, exactly `replicas` ready. Returns the resource."""
+
+    def whole() -> Manifest:
+        resource = kubectl.get("infsvc", name)
+        status = resource.get("status", {})
+        seen = {
+            kind: condition(resource, kind)["status"] for kind in ("Accepted", "Available", "Progressing")
+        }
+        counts = (status.get("readyReplicas"), status.get("replicas"), len(engine_pods(kubectl, name)))
+        current = status.get("observedGeneration") == resource["metadata"]["generation"]
+        if (
+            current
+            and seen == {"Accepted": "True", "Available": "True", "Progressing": "False"}
+            and set(counts) == {replicas}
+        ):
+            return resource
+        messages = [
+            f"{c['type']}={c['status']} {c['reason']}: {c['message']}" for c in status.get("conditions", [])
+        ]
+        raise NotYet(f"ready, replicas, pods {counts}, current generation {current}; " + "; ".join(messages))
+
+    return until(whole, seconds=seconds, what=f"{name} to be available with {replicas} replicas", every=0.5)

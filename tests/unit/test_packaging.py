@@ -1,0 +1,56 @@
+"""The layout holds: four links, no operator/__init__.py, and cheap imports stay cheap."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("package", ["operator", "server", "engine", "kernels"])
+def test_a_link_leads_to_each_top_level_package(package: str) -> None:
+    link = ROOT / "src/paddock" / package
+
+    assert link.is_symlink()
+    assert link.resolve() == ROOT / package
+
+
+def test_the_operator_folder_never_shadows_the_standard_module() -> None:
+    assert not list(ROOT.glob("**/operator/__init__.py"))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "paddock.engine.config",
+        "paddock.engine.messages",
+        "paddock.operator.watch",
+        "paddock.server.app",
+        "paddock.server.cli.main",
+    ],
+)
+def test_importing_the_light_parts_loads_neither_torch_nor_transformers(module: str) -> None:
+    script = (
+        f"import sys, {module}; print([name for name in ('torch', 'transformers') if name in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_page_names_a_machine_or_a_registry_mirror() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    texts = [
+        ROOT / name for name in tracked if name.endswith((".py", ".md", ".yaml", ".toml", ".json", ".lock"))
+    ]
+
+    named = [
+        str(path) for path in texts if path.is_file() and "/".join(["", "work", "main"]) in path.read_text()
+    ]
+
+    assert named == []
