@@ -30,14 +30,13 @@ def cluster_command(*args: str) -> str:
 @pytest.fixture(scope="session")
 def bare_cluster() -> Iterator[Cluster]:
     """Two Ready nodes with the images loaded, nothing installed."""
-    cluster_command("up", "--nodes", "2")
+    tools = Path(cluster_command("install"))
     try:
+        kubeconfig = Path(cluster_command("up", "--nodes", "2"))
         images = json.loads(cluster_command("build-images"))
-        model_image = json.loads(cluster_command("load-model-image", str(MODEL)))["model"]
-        kubeconfig = Path(cluster_command("kubeconfig"))
-        programs = json.loads(cluster_command("programs"))
-        kubectl = Kubectl(kubeconfig, programs["kubectl"])
-        yield Cluster(kubectl, programs["helm"], images["server"], images["operator"], model_image)
+        model_image = cluster_command("load-model-image", str(MODEL))
+        kubectl = Kubectl(kubeconfig, str(tools / "kubectl"))
+        yield Cluster(kubectl, str(tools / "helm"), images["server"], images["operator"], model_image)
     finally:
         cluster_command("down", "--purge")
 

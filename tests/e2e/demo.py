@@ -75,14 +75,12 @@ class Target:
 
 
 def local_target() -> Target:
-    local("install")
-    local("up", "--name", "demo", "--nodes", "2")
+    tools = Path(local("install"))
+    kubeconfig = Path(local("up", "--name", "demo", "--nodes", "2"))
     images = json.loads(local("build-images", "--name", "demo"))
-    model = json.loads(local("load-model-image", str(MODEL), "--name", "demo"))["model"]
-    programs = json.loads(local("programs", "--name", "demo"))
-    kubeconfig = Path(local("kubeconfig", "--name", "demo"))
-    kubectl = Kubectl(kubeconfig, programs["kubectl"])
-    cluster = Cluster(kubectl, programs["helm"], images["server"], images["operator"], model)
+    model = local("load-model-image", str(MODEL), "--name", "demo")
+    kubectl = Kubectl(kubeconfig, str(tools / "kubectl"))
+    cluster = Cluster(kubectl, str(tools / "helm"), images["server"], images["operator"], model)
     return Target(cluster, f"oci://{model}", is_local=True)
 
 
@@ -141,7 +139,7 @@ def next_commands(target: Target, url: str) -> None:
     kubectl = target.cluster.kubectl
     print("\nTry next:")
     for line in (
-        f"export KUBECONFIG={kubectl.kubeconfig}; alias kubectl={kubectl.program}",
+        *(['eval "$(python3 tests/local_cluster/cluster.py env --name demo)"'] if target.is_local else []),
         f"kubectl -n {NAMESPACE} get infsvc,statefulsets,pods,services",
         f"kubectl -n {NAMESPACE} scale infsvc/tiny --replicas=3",
         "kubectl explain infsvc.spec.cache --recursive",

@@ -1,0 +1,48 @@
+"""Every serve argument: one schema for the command line, the YAML file and the InferenceService."""
+
+from paddock.engine.config.argv import to_argv
+from paddock.engine.config.cache import CacheConfig
+from paddock.engine.config.command_line import parse_serve
+from paddock.engine.config.engine import EngineConfig
+from paddock.engine.config.frontend import FrontendConfig
+from paddock.engine.config.help import help_text
+from paddock.engine.config.load import LoadConfig
+from paddock.engine.config.lora import LoRAConfig
+from paddock.engine.config.model import ModelConfig
+from paddock.engine.config.multimodal import MultiModalConfig
+from paddock.engine.config.observability import ObservabilityConfig
+from paddock.engine.config.parallel import ParallelConfig
+from paddock.engine.config.problems import ArgumentError, SpecError
+from paddock.engine.config.rules import DEFAULT_MAX_NUM_BATCHED_TOKENS, DEFAULT_MAX_NUM_SEQS
+from paddock.engine.config.scheduler import SchedulerConfig
+from paddock.engine.config.schema import cross_group_rules, group_schemas
+from paddock.engine.config.serve import ServeConfig
+from paddock.engine.config.service import ServiceConfig
+from paddock.engine.config.spec import from_spec
+from paddock.engine.config.structured_outputs import StructuredOutputsConfig
+
+__all__ = [
+    "DEFAULT_MAX_NUM_BATCHED_TOKENS",
+    "DEFAULT_MAX_NUM_SEQS",
+    "ArgumentError",
+    "CacheConfig",
+    "EngineConfig",
+    "FrontendConfig",
+    "LoRAConfig",
+    "LoadConfig",
+    "ModelConfig",
+    "MultiModalConfig",
+    "ObservabilityConfig",
+    "ParallelConfig",
+    "SchedulerConfig",
+    "ServeConfig",
+    "ServiceConfig",
+    "SpecError",
+    "StructuredOutputsConfig",
+    "cross_group_rules",
+    "from_spec",
+    "group_schemas",
+    "help_text",
+    "parse_serve",
+    "to_argv",
+]

@@ -1,0 +1,222 @@
+"""Which model is served and how it is computed."""
+
+from typing import Literal
+
+from paddock.engine.config.argument import Group, State, arg
+from paddock.engine.config.structures import GenerationDefaults, PoolerConfig, RopeScaling
+from paddock.engine.config.successors import same_as, task_successor
+from paddock.engine.config.values import JsonObject, Name, Seed, Size, Strings, Text, Whole
+
+
+class ModelConfig(Group):
+    """Which model is served and how it is computed."""
+
+    allowed_local_media_path: Text = arg(
+        "", "Requests may reference media files under this server directory; empty forbids file URLs."
+    )
+
+    allowed_media_domains: Strings | None = arg(None, "Media URLs outside these domains are refused.")
+
+    code_revision: Text | None = arg(
+        None, "Uses this branch, tag or commit for the code in the model repository."
+    )
+
+    config_format: Literal["auto", "hf", "mistral"] = arg(
+        "auto", "Which file layout the model configuration is read from."
+    )
+
+    convert: Literal["auto", "classify", "embed", "none", "reward"] = arg(
+        "auto",
+        "Wraps a generation model so that it embeds, classifies or scores instead.",
+        supported=("none",),
+    )
+
+    disable_cascade_attn: bool = arg(
+        False,
+        "The shared-prefix cascade attention shortcut is never taken; results stay mathematically equal.",
+    )
+
+    disable_sliding_window: bool = arg(
+        False, "Sliding-window models run with ordinary attention and a context limited to the window."
+    )
+
+    dtype: Literal["auto", "bfloat16", "float", "float16", "float32", "half"] = arg(
+        "auto",
+        "Precision of the computation. auto keeps bfloat16 models as they are and picks what the device "
+        "computes well for the rest; half is float16, float is float32.",
+        state=State.WORKS,
+    )
+
+    enable_prompt_embeds: bool = arg(
+        False,
+        "Requests may pass ready-made embeddings as prompt_embeds; graph compilation takes about twice "
+        "as long.",
+    )
+
+    enable_sleep_mode: bool = arg(
+        False, "The engine can be told to free its GPU memory and to wake up later."
+    )
+
+    enforce_eager: bool = arg(
+        False,
+        "No CUDA graphs: every step runs the model eagerly, slower but with less memory and a faster "
+        "start. A CPU always does.",
+        state=State.WORKS,
+    )
+
+    generation_config: Text = arg(
+        "auto",
+        "Where default sampling values come from: auto reads the model's generation_config.json, vllm "
+        "uses the API's own defaults, anything else is a folder to read.",
+        state=State.WORKS,
+    )
+
+    hf_config_path: Text | None = arg(
+        None, "Reads the model configuration from here instead of from the model."
+    )
+
+    hf_overrides: JsonObject = arg(
+        {}, "These keys replace values in the model's own configuration before it is used."
+    )
+
+    hf_token: Text | Literal[True] | None = arg(
+        None,
+        "Token for downloads from the hub; the bare flag uses the one saved by the hub's login command.",
+        secret=True,
+        bare=True,
+    )
+
+    io_processor_plugin: Text | None = arg(
+        None, "Loads this plugin to translate between raw inputs/outputs and prompts."
+    )
+
+    logits_processor_pattern: Text | None = arg(
+        None,
+        "Requests may name logits processors whose qualified name matches this regular expression; "
+        "unset allows none.",
+    )
+
+    logits_processors: Strings | None = arg(
+        None, "Loads these logits-processor classes into the engine for all requests."
+    )
+
+    logprobs_mode: Literal["processed_logits", "processed_logprobs", "raw_logits", "raw_logprobs"] = arg(
+        "raw_logprobs",
+        "Whether returned numbers are logits or log-probabilities, before or after penalties, "
+        "temperature and top-k/top-p.",
+    )
+
+    max_logprobs: Whole = arg(
+        20,
+        "Most log-probabilities per token that a request may ask for; -1 lifts the cap at the risk of "
+        "memory.",
+        state=State.WORKS,
+        ge=-1,
+    )
+
+    max_model_len: Size | None = arg(
+        None,
+        "Longest prompt plus output in tokens; longer requests are refused. The model's own limit when "
+        "unset.",
+        state=State.WORKS,
+        ge=1,
+    )
+
+    model: Name = arg(
+        "Qwen/Qwen3-0.6B",
+        "The model to serve: a local directory or a hub name. Requests use it as the model's name "
+        "unless served-model-name says otherwise.",
+        state=State.WORKS,
+    )
+
+    model_impl: Literal["auto", "terratorch", "transformers", "vllm"] = arg(
+        "auto", "Forces the engine's own model code or the generic Transformers (or TerraTorch) one."
+    )
+
+    override_attention_dtype: Text | None = arg(
+        None, "Attention runs in this precision instead of the model's."
+    )
+
+    override_generation_config: GenerationDefaults = arg(
+        GenerationDefaults(),
+        "Default sampling values laid over those of generation-config.",
+        state=State.WORKS,
+    )
+
+    override_pooler_config: PoolerConfig | None = arg(
+        None, "Old name of pooler-config.", state=State.DEPRECATED, successor=same_as("model.pooler_config")
+    )
+
+    pooler_config: PoolerConfig | None = arg(
+        None,
+        "Sets how a pooling model reduces hidden states to its output (pooling type, normalisation, ...).",
+    )
+
+    quantization: Text | None = arg(
+        None,
+        "Weights are treated as quantized by this method; unset trusts the model's own configuration.",
+        aliases=("-q",),
+    )
+
+    revision: Text | None = arg(
+        None, "Branch, tag or commit of the model repository to download.", state=State.WORKS
+    )
+
+    rope_scaling: RopeScaling = arg(
+        RopeScaling(), "Overrides the model's rotary position scaling, e.g. a type and a factor."
+    )
+
+    rope_theta: float | None = arg(None, "Overrides the base of the rotary position frequencies.")
+
+    runner: Literal["auto", "draft", "generate", "pooling"] = arg(
+        "auto",
+        "Whether the instance generates text, pools embeddings or drafts; one instance does one of them.",
+        supported=("generate",),
+    )
+
+    seed: Seed | None = arg(
+        None,
+        "Starts the engine's random generators, so that equal runs sample equally; requests may carry "
+        "their own seed.",
+        state=State.WORKS,
+    )
+
+    served_model_name: Strings | None = arg(
+        None,
+        "Names that requests may use for the model; the first is echoed in responses and labels metrics.",
+        state=State.WORKS,
+    )
+
+    skip_tokenizer_init: bool = arg(
+        False, "No tokenizer is loaded: requests must carry token ids and answers carry token ids."
+    )
+
+    task: (
+        Literal[
+            "auto", "classify", "draft", "embed", "embedding", "generate", "reward", "score", "transcription"
+        ]
+        | None
+    ) = arg(
+        None,
+        "Decides what the model serves: text, embeddings, scores, classes, rewards or transcripts.",
+        state=State.DEPRECATED,
+        successor=task_successor(),
+    )
+
+    tokenizer: Text | None = arg(
+        None,
+        "Loads the tokenizer from this directory or hub name instead of from the model.",
+        state=State.WORKS,
+    )
+
+    tokenizer_mode: Literal["auto", "custom", "mistral", "slow"] = arg(
+        "auto", "Picks the fast, slow, Mistral or a registered custom tokenizer implementation."
+    )
+
+    tokenizer_revision: Text | None = arg(None, "Uses this branch, tag or commit of the tokenizer.")
+
+    trust_remote_code: bool = arg(
+        False,
+        "Python code shipped with the model repository may be executed.",
+        reason="this engine never executes code from a model repository",
+    )

@@ -1,0 +1,25 @@
+"""Traces and metrics."""
+
+from typing import Annotated, Literal
+
+from annotated_types import MaxLen
+from pydantic import Strict
+
+from paddock.engine.config.argument import Group, arg
+from paddock.engine.config.values import Text
+
+
+class ObservabilityConfig(Group):
+    """Traces and metrics."""
+
+    collect_detailed_traces: (
+        Annotated[tuple[Literal["all", "model", "worker"], ...], Strict(False), MaxLen(3)] | None
+    ) = arg(None, "Adds spans for the named modules, at a cost in speed.")
+
+    otlp_traces_endpoint: Text | None = arg(
+        None, "Spans of every request are exported to this OpenTelemetry collector."
+    )
+
+    show_hidden_metrics_for_version: Text | None = arg(
+        None, "Metrics deprecated in that release and hidden since are exposed again."
+    )

@@ -1,0 +1,154 @@
+"""How the model is spread over devices and nodes."""
+
+from typing import Literal
+
+from paddock.engine.config.argument import Group, State, arg
+from paddock.engine.config.structures import EplbConfig
+from paddock.engine.config.successors import key_of, when_true
+from paddock.engine.config.values import Text, Whole
+
+
+class ParallelConfig(Group):
+    """How the model is spread over devices and nodes."""
+
+    data_parallel_address: Text | None = arg(
+        None, "Address of the node that leads the replica group.", aliases=("-dpa",)
+    )
+
+    data_parallel_backend: Literal["mp", "ray"] = arg(
+        "mp", "Starts replicas as local processes or through Ray.", aliases=("-dpb",)
+    )
+
+    data_parallel_hybrid_lb: bool = arg(
+        False, "Each node serves and balances its own replicas; an outside balancer spreads over nodes."
+    )
+
+    data_parallel_rank: Whole | None = arg(
+        None,
+        "This instance is exactly that replica, and balancing is left to the outside.",
+        ge=0,
+        aliases=("-dpn",),
+    )
+
+    data_parallel_rpc_port: int | None = arg(
+        None, "Port over which replicas on other nodes talk to the leader.", ge=0, le=65535, aliases=("-dpp",)
+    )
+
+    data_parallel_size: Whole = arg(
+        1,
+        "This many full engine replicas serve behind one endpoint; MoE layers are spread over tensor "
+        "times data parallel ranks.",
+        ge=1,
+        aliases=("-dp",),
+    )
+
+    data_parallel_size_local: Whole | None = arg(
+        None, "How many of the replicas run on this node.", ge=0, aliases=("-dpl",)
+    )
+
+    data_parallel_start_rank: Whole | None = arg(
+        None, "First replica number hosted by this secondary node.", ge=0, aliases=("-dpr",)
+    )
+
+    dbo_decode_token_threshold: Whole = arg(
+        32, "Decode-only batches with more tokens than this are split in two.", ge=0
+    )
+
+    dbo_prefill_token_threshold: Whole = arg(
+        512, "Batches containing prefill with more tokens than this are split in two.", ge=0
+    )
+
+    decode_context_parallel_size: Whole = arg(
+        1,
+        "The KV cache of decoding is split over this many GPUs of the tensor-parallel group.",
+        ge=1,
+        aliases=("-dcp",),
+    )
+
+    disable_custom_all_reduce: bool = arg(
+        False, "Tensor-parallel sums go through NCCL instead of the built-in kernel."
+    )
+
+    distributed_executor_backend: Literal["external_launcher", "mp", "ray", "uni"] | None = arg(
+        None,
+        "How workers are started: in process, as local processes, through Ray, or by an outside launcher.",
+    )
+
+    enable_dbo: bool = arg(False, "Each batch is cut in two halves whose compute and communication overlap.")
+
+    enable_eplb: bool = arg(False, "Experts are moved between GPUs at run time to even out their load.")
+
+    enable_expert_parallel: bool = arg(
+        False, "Experts of MoE layers are placed whole on different GPUs instead of being sliced."
+    )
+
+    enable_multimodal_encoder_data_parallel: bool | None = arg(
+        None,
+        "Old form of mm-encoder-tp-mode data.",
+        state=State.DEPRECATED,
+        successor=when_true("multimodal.mm_encoder_tp_mode", "data"),
+    )
+
+    eplb_config: EplbConfig = arg(
+        EplbConfig(),
+        "Sets how expert balancing measures, how often it moves experts and how many spare copies it keeps.",
+    )
+
+    eplb_log_balancedness: bool | None = arg(
+        None,
+        "Logs the evenness of expert load each step, at a communication cost.",
+        state=State.DEPRECATED,
+        successor=key_of("parallel.eplb_config", "log_balancedness"),
+    )
+
+    eplb_step_interval: Whole | None = arg(
+        None,
+        "Rearranges experts every so many steps.",
+        state=State.DEPRECATED,
+        successor=key_of("parallel.eplb_config", "step_interval"),
+    )
+
+    eplb_window_size: Whole | None = arg(
+        None,
+        "Measures expert load over this many steps.",
+        state=State.DEPRECATED,
+        successor=key_of("parallel.eplb_config", "window_size"),
+    )
+
+    expert_placement_strategy: Literal["linear", "round_robin"] = arg(
+        "linear",
+        "Gives each rank a contiguous run of experts (linear) or deals them out in turn (round_robin).",
+    )
+
+    max_parallel_loading_workers: Whole | None = arg(
+        None, "At most this many workers load weights at once, which limits host memory.", ge=1
+    )
+
+    num_redundant_experts: Whole | None = arg(
+        None,
+        "Keeps this many spare expert copies for balancing.",
+        state=State.DEPRECATED,
+        successor=key_of("parallel.eplb_config", "num_redundant_experts"),
+    )
+
+    pipeline_parallel_size: Whole = arg(
+        1,
+        "Consecutive stages, on different GPUs, that the layers are split into.",
+        ge=1,
+        aliases=("-pp",),
+    )
+
+    ray_workers_use_nsight: bool = arg(False, "Ray workers run under the Nsight profiler.")
+
+    tensor_parallel_size: Whole = arg(
+        1,
+        "GPUs that every layer is split over; must divide the model's attention heads.",
+        ge=1,
+        aliases=("-tp",),
+    )
+
+    worker_cls: Text = arg("auto", "Dotted name of the worker class; auto takes the platform's.")
+
+    worker_extension_cls: Text = arg(
+        "", "Dotted name of a class mixed into the worker, so that its methods can be called on all workers."
+    )

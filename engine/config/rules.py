@@ -1,0 +1,163 @@
+"""Conditions that span several arguments; each is checked here and, as CEL, by the Kubernetes API server."""
+
+from dataclasses import dataclass
+
+from paddock.engine.config.expression import Scope, Term, is_set, value
+from paddock.engine.config.problems import FIELD_REFERENCE
+
+DEFAULT_MAX_NUM_SEQS = 256
+DEFAULT_MAX_NUM_BATCHED_TOKENS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A condition that must hold. The first field that `message` names is the one to blame."""
+
+    message: str
+    holds: Term
+
+    @property
+    def blamed(self) -> tuple[str, str]:
+        """The (group, field) under which the problem is reported."""
+        match = FIELD_REFERENCE.search(self.message)
+        assert match is not None, "a rule names its field"
+        return match[1], match[2]
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The groups whose fields the condition reads."""
+        return frozenset(group for group, _ in self.holds.fields)
+
+    def cel(self, scope: Scope) -> str:
+        """Print the condition for the API server."""
+        return self.holds.cel(scope)
+
+
+_seqs = value("scheduler.max_num_seqs", DEFAULT_MAX_NUM_SEQS)
+_tokens = value("scheduler.max_num_batched_tokens", DEFAULT_MAX_NUM_BATCHED_TOKENS, size=True)
+_context = value("model.max_model_len", 1, size=True)
+_chunked = value("scheduler.enable_chunked_prefill", True)
+_convert = value("model.convert", "auto")
+_runner = value("model.runner", "auto")
+_replicas = value("parallel.data_parallel_size", 1)
+_certificate = is_set("frontend.ssl_certfile")
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "{scheduler.max_num_batched_tokens} must be at least {scheduler.max_num_seqs}, since every running "
+        f"request may need one token of each step (unset they are {DEFAULT_MAX_NUM_BATCHED_TOKENS} and "
+        f"{DEFAULT_MAX_NUM_SEQS})",
+        _tokens >= _seqs,
+    ),
+    Rule(
+        "{scheduler.max_num_batched_tokens} must be at least {model.max_model_len} while "
+        "{scheduler.enable_chunked_prefill} is off, since a whole prompt must then fit into one step",
+        _chunked | ~is_set("model.max_model_len") | (_tokens >= _context),
+    ),
+    Rule(
+        "{scheduler.max_long_partial_prefills} must be at most {scheduler.max_num_partial_prefills}",
+        value("scheduler.max_long_partial_prefills", 1) <= value("scheduler.max_num_partial_prefills", 1),
+    ),
+    Rule(
+        "{scheduler.max_num_partial_prefills} above 1 needs {scheduler.enable_chunked_prefill}",
+        _chunked | (value("scheduler.max_num_partial_prefills", 1) <= 1),
+    ),
+    Rule(
+        "{scheduler.long_prefill_token_threshold} must be at most {model.max_model_len}",
+        ~is_set("model.max_model_len") | (value("scheduler.long_prefill_token_threshold", 0) <= _context),
+    ),
+    Rule(
+        "{scheduler.async_scheduling} does not go with {parallel.pipeline_parallel_size} above 1",
+        ~value("scheduler.async_scheduling", False) | (value("parallel.pipeline_parallel_size", 1) <= 1),
+    ),
+    Rule(
+        "{scheduler.async_scheduling} does not go with {engine.speculative_config}",
+        ~value("scheduler.async_scheduling", False) | ~is_set("engine.speculative_config"),
+    ),
+    Rule(
+        "{parallel.decode_context_parallel_size} must divide {parallel.tensor_parallel_size}: the KV cache is "
+        "split over GPUs of the tensor-parallel group",
+        (
+            value("parallel.tensor_parallel_size", 1) % value("parallel.decode_context_parallel_size", 1)
+        ).equals(0),
+    ),
+    Rule(
+        "{parallel.data_parallel_rank} must be below {parallel.data_parallel_size}",
+        ~is_set("parallel.data_parallel_rank") | (value("parallel.data_parallel_rank", 0) < _replicas),
+    ),
+    Rule(
+        "{parallel.data_parallel_size_local} must be at most {parallel.data_parallel_size}",
+        ~is_set("parallel.data_parallel_size_local")
+        | (value("parallel.data_parallel_size_local", 1) <= _replicas),
+    ),
+    Rule(
+        "{parallel.data_parallel_size_local} must be 1 or unset when {parallel.data_parallel_rank} names one "
+        "replica",
+        ~is_set("parallel.data_parallel_rank") | value("parallel.data_parallel_size_local", 1).equals(1),
+    ),
+    Rule(
+        "{parallel.data_parallel_hybrid_lb} needs {parallel.data_parallel_size_local}",
+        ~value("parallel.data_parallel_hybrid_lb", False) | is_set("parallel.data_parallel_size_local"),
+    ),
+    Rule(
+        "{service.headless} does not go with {parallel.data_parallel_hybrid_lb}",
+        ~value("service.headless", False) | ~value("parallel.data_parallel_hybrid_lb", False),
+    ),
+    Rule(
+        "{parallel.enable_eplb} needs {parallel.enable_expert_parallel}",
+        ~value("parallel.enable_eplb", False) | value("parallel.enable_expert_parallel", False),
+    ),
+    Rule(
+        "{parallel.ray_workers_use_nsight} needs {parallel.distributed_executor_backend} ray",
+        ~value("parallel.ray_workers_use_nsight", False)
+        | value("parallel.distributed_executor_backend", "").equals("ray"),
+    ),
+    Rule(
+        "{model.convert} needs {model.runner} pooling or auto",
+        _convert.equals("auto")
+        | _convert.equals("none")
+        | _runner.equals("auto")
+        | _runner.equals("pooling"),
+    ),
+    Rule(
+        "{frontend.enable_auto_tool_choice} needs {frontend.tool_call_parser}",
+        ~value("frontend.enable_auto_tool_choice", False) | is_set("frontend.tool_call_parser"),
+    ),
+    Rule(
+        "{frontend.enable_log_outputs} needs {service.enable_log_requests}",
+        ~value("frontend.enable_log_outputs", False) | value("service.enable_log_requests", False),
+    ),
+    Rule(
+        "{frontend.ssl_keyfile} needs {frontend.ssl_certfile}", ~is_set("frontend.ssl_keyfile") | _certificate
+    ),
+    Rule(
+        "{frontend.enable_ssl_refresh} needs {frontend.ssl_certfile}",
+        ~value("frontend.enable_ssl_refresh", False) | _certificate,
+    ),
+    Rule(
+        "{frontend.disable_frontend_multiprocessing} needs {service.api_server_count} 1",
+        ~value("frontend.disable_frontend_multiprocessing", False)
+        | value("service.api_server_count", 1).equals(1),
+    ),
+    Rule(
+        "{service.headless} needs {service.api_server_count} 1",
+        ~value("service.headless", False) | value("service.api_server_count", 1).equals(1),
+    ),
+    Rule(
+        "{frontend.lora_modules} needs {lora.enable_lora}",
+        ~is_set("frontend.lora_modules") | value("lora.enable_lora", False),
+    ),
+    Rule(
+        "{lora.max_cpu_loras} must be at least {lora.max_loras}",
+        ~is_set("lora.max_cpu_loras") | (value("lora.max_cpu_loras", 1) >= value("lora.max_loras", 1)),
+    ),
+    Rule(
+        "{multimodal.mm_shm_cache_max_object_size_mb} needs {multimodal.mm_processor_cache_type} shm",
+        value("multimodal.mm_shm_cache_max_object_size_mb", 128).equals(128)
+        | value("multimodal.mm_processor_cache_type", "lru").equals("shm"),
+    ),
+    Rule(
+        "{observability.collect_detailed_traces} needs {observability.otlp_traces_endpoint}",
+        ~is_set("observability.collect_detailed_traces") | is_set("observability.otlp_traces_endpoint"),
+    ),
+)

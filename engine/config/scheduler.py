@@ -1,0 +1,63 @@
+"""What runs in each engine step."""
+
+from typing import Literal
+
+from paddock.engine.config.argument import Group, State, arg
+from paddock.engine.config.values import Size, Text, Whole, Wholes
+
+
+class SchedulerConfig(Group):
+    """What runs in each engine step."""
+
+    async_scheduling: bool = arg(False, "The next step is scheduled while the current one runs.")
+
+    cuda_graph_sizes: Wholes = arg((), "Batch sizes for which CUDA graphs are captured.")
+
+    disable_chunked_mm_input: bool = arg(False, "A media item is never cut across two steps.")
+
+    disable_hybrid_kv_cache_manager: bool = arg(
+        False,
+        "All attention layers get KV cache of one size, even where sliding-window layers would need less.",
+    )
+
+    enable_chunked_prefill: bool | None = arg(
+        None,
+        "Long prompts are computed in pieces that fill what is left of a step's token budget; on when unset.",
+        state=State.WORKS,
+    )
+
+    long_prefill_token_threshold: Whole = arg(0, "Prompts longer than this count as long.", ge=0)
+
+    max_long_partial_prefills: Whole = arg(
+        1, "Of those, how many may be long prompts; fewer lets short prompts overtake.", ge=1
+    )
+
+    max_num_batched_tokens: Size | None = arg(
+        None,
+        "Most tokens computed in one engine step; 2048 when unset. More favours throughput, fewer "
+        "favour the time between tokens.",
+        state=State.WORKS,
+        ge=1,
+    )
+
+    max_num_partial_prefills: Whole = arg(
+        1, "Prompts that may be part-way through prefill at the same time.", ge=1
+    )
+
+    max_num_seqs: Whole | None = arg(
+        None, "Most requests running at once; 256 when unset.", state=State.WORKS, ge=1
+    )
+
+    num_lookahead_slots: Whole = arg(0, "Spare KV slots per sequence for draft tokens.", ge=0)
+
+    scheduler_cls: Text = arg(
+        "auto", "Dotted path of the class that schedules requests; auto is the engine's own."
+    )
+
+    scheduling_policy: Literal["fcfs", "priority"] = arg(
+        "fcfs",
+        "fcfs serves requests in order of arrival; priority by their priority number (lower first), "
+        "then arrival.",
+        state=State.WORKS,
+        supported=("fcfs",),
+    )

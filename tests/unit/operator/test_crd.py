@@ -1,0 +1,89 @@
+"""The checked-in CustomResourceDefinition is the one that the models describe."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from paddock.operator.crd import HEADER, TARGETS, definition, main, render
+
+
+@pytest.fixture(scope="module")
+def version() -> dict[str, Any]:
+    [only] = definition()["spec"]["versions"]
+    return dict(only)
+
+
+@pytest.mark.parametrize("path", TARGETS, ids=lambda path: str(path.parent.name))
+def test_the_checked_in_file_is_current(path: Any) -> None:
+    assert path.read_text() == render(), "run: python -m paddock.operator.crd"
+
+
+def test_check_tells_stale_files_from_current_ones(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("paddock.operator.crd.ROOT", tmp_path)
+    monkeypatch.setattr("paddock.operator.crd.TARGETS", (tmp_path / "crds" / "x.yaml",))
+
+    assert main(["--check"]) == 1
+    assert "is stale" in capsys.readouterr().err
+    assert main([]) == 0
+    assert main(["--check"]) == 0
+
+
+def test_the_file_is_plain_yaml_below_the_annotation_limit() -> None:
+    text = render()
+
+    assert text.startswith(HEADER)
+    assert "&id" not in text
+    assert yaml.safe_load(text) == definition()
+    # kubectl apply keeps the object as JSON in an annotation of at most 256 KiB.
+    assert max(len(text), len(json.dumps(definition()))) < 240 * 1024
+
+
+def test_names_columns_and_subresources_are_those_of_the_design(version: dict[str, Any]) -> None:
+    names = definition()["spec"]["names"]
+
+    assert names["shortNames"] == ["infsvc"]
+    assert names["categories"] == ["all", "paddock"]
+    assert [column["name"] for column in version["additionalPrinterColumns"]] == [
+        "Ready",
+        "Replicas",
+        "Model",
+        "URL",
+        "Age",
+    ]
+    assert version["subresources"] == {
+        "status": {},
+        "scale": {
+            "specReplicasPath": ".spec.replicas",
+            "statusReplicasPath": ".status.replicas",
+            "labelSelectorPath": ".status.selector",
+        },
+    }
+
+
+def test_the_model_is_required_and_every_group_is_there(version: dict[str, Any]) -> None:
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+
+    assert spec["required"] == ["model"]
+    assert spec["properties"]["model"]["required"] == ["uri"]
+    assert {"cache", "structuredOutputs", "replicas", "template", "rollout"} <= set(spec["properties"])
+
+
+def test_the_scale_paths_exist_in_the_schema(version: dict[str, Any]) -> None:
+    properties = version["schema"]["openAPIV3Schema"]["properties"]
+
+    assert properties["spec"]["properties"]["replicas"]["default"] == 1
+    assert {"replicas", "selector", "conditions", "url"} <= set(properties["status"]["properties"])
+
+
+def test_a_default_object_with_rules_is_written_out_so_that_the_rules_hold_for_it(
+    version: dict[str, Any],
+) -> None:
+    rollout = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["rollout"]
+
+    assert rollout["default"] == {
+        name: field["default"] for name, field in rollout["properties"].items() if "default" in field
+    }
