@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CLUSTER := python3 tests/local_cluster/cluster.py
 
-.PHONY: help install install-cluster demo demo-down test test-unit test-cluster test-images lint format crd docs lock train bench
+.PHONY: help install install-cluster demo demo-down test test-unit test-cluster test-images lint format generate lock train bench
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -35,7 +35,7 @@ format: install ## rewrite the sources in the house format
 	.venv/bin/ruff format .
 
 test: lint install-cluster ## everything: lint, types, unit, end-to-end and real-cluster tests
-	$(PY) -m pytest -v
+	$(PY) -m pytest -v --ignore=tests/images
 
 test-unit: lint ## what needs no cluster
 	$(PY) -m pytest tests/unit
@@ -46,10 +46,8 @@ test-cluster: install install-cluster ## the real-cluster tests alone
 test-images: install install-cluster ## build the Dockerfile's two targets and run them
 	$(PY) -m pytest -v tests/images
 
-crd: install ## write the CustomResourceDefinition from the configuration models
+generate: install ## write the CustomResourceDefinition and docs/arguments.md from the configuration models
 	$(PY) -m paddock.operator.crd
-
-docs: install ## write docs/arguments.md from the configuration models
 	$(PY) -m paddock.engine.config.docs
 
 train: install ## train the tiny model again (under 15 minutes on 2 quiet cores)

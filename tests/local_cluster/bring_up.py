@@ -7,6 +7,7 @@ from typing import Any
 
 from local_cluster import kernel_settings
 from local_cluster.api_client import ApiClient
+from local_cluster.cgroups import cluster_folders
 from local_cluster.control_plane import (
     NODE_PROXIER,
     connect_host,
@@ -54,9 +55,9 @@ def up(directory: ClusterDirectory, nodes: int | None, installation: Installatio
             )
         if record is not None and (cluster := Cluster(directory, record)).ready():
             return cluster
-        if directory.root.exists():
+        if directory.root.exists() or cluster_folders(directory.cgroup):
             stop(directory)
-        cluster = Cluster(directory, _new_record(directory, record, nodes or DEFAULT_NODES, installation))
+        cluster = Cluster(directory, _new_record(directory, record, nodes, installation))
         with Step(f"Starting cluster {directory.name} with {cluster.record.nodes} nodes", "15 s"):
             try:
                 _start(cluster, installation, Deadline(UP_SECONDS))
@@ -68,11 +69,12 @@ def up(directory: ClusterDirectory, nodes: int | None, installation: Installatio
 
 
 def _new_record(
-    directory: ClusterDirectory, old: ClusterRecord | None, nodes: int, installation: Installation
+    directory: ClusterDirectory, old: ClusterRecord | None, nodes: int | None, installation: Installation
 ) -> ClusterRecord:
     """Choose the network and write the record while no other cluster does. Kept data keep their addresses."""
-    if not 1 <= nodes <= MOST_NODES:
-        raise ClusterError(f"--nodes {nodes} is not between 1 and {MOST_NODES}")
+    count = old.nodes if old else DEFAULT_NODES if nodes is None else nodes
+    if not 1 <= count <= MOST_NODES:
+        raise ClusterError(f"--nodes {count} is not between 1 and {MOST_NODES}")
     clusters = directory.root.parent
     with locked(clusters / ".network.lock", "another start"):
         kernel_settings.save(clusters / ".kernel-settings.json")
@@ -88,7 +90,7 @@ def _new_record(
                 f"addresses of cluster {directory.name!r} ({', '.join(map(str, old.network.ranges()))}) are routed "
                 f"elsewhere by now; remove it and start anew: down --name {directory.name} --purge"
             )
-        record = ClusterRecord(old.nodes if old else nodes, slot, str(installation.tools))
+        record = ClusterRecord(count, slot, str(installation.tools))
         write_record(directory, record)
         # From here on this cluster counts as one that uses the changed kernel settings.
         directory.processes.mkdir(exist_ok=True)

@@ -22,7 +22,8 @@ def down(directory: ClusterDirectory, *, purge: bool) -> list[str]:
     """Stop the cluster, with `purge` delete its data too, and name whatever is left on the machine."""
     with alone(directory):
         record = read_record(directory)
-        if directory.root.exists():
+        # Somebody may have deleted the folder of a running cluster: its cgroups still name its processes.
+        if directory.root.exists() or cgroups.cluster_folders(directory.cgroup):
             with Step(f"Stopping cluster {directory.name}"):
                 stop(directory)
         if purge and directory.root.exists():
@@ -42,8 +43,8 @@ def stop(directory: ClusterDirectory) -> None:
         holder.kill()
     ended = partial(_all_ended, directory, holders)
     Deadline(END_SECONDS).wait(f"end of the processes of {directory.name}", ended, interval=0.05)
-    if succeeds(["ip", "link", "show", directory.host_link]):
-        run(["ip", "link", "del", directory.host_link])
+    # The kernel drops the link with the namespace at its other end, perhaps just now; `leftovers` looks again.
+    succeeds(["ip", "link", "del", directory.host_link])
     cgroups.remove(directory.cgroup)
     shutil.rmtree(directory.processes, ignore_errors=True)
     _restore_kernel_settings(directory)
