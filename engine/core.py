@@ -1,0 +1,148 @@
+"""The engine without its process: requests in, tokens out, one step at a time."""
+
+import random
+from collections.abc import Iterable
+
+import msgspec
+
+from paddock.engine.executor.base import Executor
+from paddock.engine.executor.plan import StepPlan, StepResult
+from paddock.engine.kv_cache.cache import KVCache
+from paddock.engine.kv_cache.capacity import resolve_num_blocks
+from paddock.engine.messages import AddRequest, EngineStats, RequestOutput, RequestRefused
+from paddock.engine.scheduler.counters import Counters
+from paddock.engine.scheduler.policy import POLICIES
+from paddock.engine.scheduler.refusal import refusal_of
+from paddock.engine.scheduler.request import Request
+from paddock.engine.scheduler.scheduler import Scheduler
+from paddock.engine.settings import EngineSettings
+
+ClientOutputs = dict[bytes, list[RequestOutput]]
+"""What a step brought, by the client whose requests it is for."""
+
+
+class EngineCore:
+    """Scheduler, cache books and executor of one engine. Single-threaded; `step` is the only slow call."""
+
+    def __init__(self, executor: Executor, settings: EngineSettings) -> None:
+        """Sizes and allocates the cache. Raises `MemoryError`, with words for the user, when it cannot."""
+        self.settings = settings
+        self._executor = executor
+        self.num_blocks = resolve_num_blocks(
+            settings, executor.bytes_per_block(), executor.available_cache_bytes()
+        )
+        executor.initialize_cache(self.num_blocks)
+        cache = KVCache(self.num_blocks, settings.block_size, settings.enable_prefix_caching)
+        self._scheduler = Scheduler(
+            cache,
+            max_num_seqs=settings.max_num_seqs,
+            max_num_batched_tokens=settings.max_num_batched_tokens,
+            chunked_prefill=settings.enable_chunked_prefill,
+        )
+        self._requests: dict[tuple[bytes, str], Request] = {}
+        self._num_arrived = 0
+        self._rank = POLICIES[settings.scheduling_policy]
+        self._seeds = random.Random(settings.seed)
+        self._eos_token_ids = frozenset(settings.eos_token_ids)
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._requests)
+
+    @property
+    def num_steps(self) -> int:
+        return self._scheduler.num_steps
+
+    def add(self, message: AddRequest, client: bytes = b"") -> RequestRefused | None:
+        """Queue a request, or say why not; a refused request leaves nothing behind."""
+        key = (client, message.request_id)
+        if key in self._requests:
+            text = f"request id {message.request_id!r} is in use: ids are unique until the request has ended"
+            return RequestRefused(message.request_id, 400, text, "request_id")
+        refusal = refusal_of(message, self.settings, len(self._requests))
+        if refusal is None:
+            request = self._requests[key] = self._request_from(message, client)
+            self._scheduler.add(request)
+        return refusal
+
+    def _request_from(self, message: AddRequest, client: bytes) -> Request:
+        sampling = message.sampling
+        if sampling.seed is None:
+            sampling = msgspec.structs.replace(sampling, seed=self._seeds.getrandbits(63))
+        self._num_arrived += 1
+        num_prompt_tokens = len(message.prompt_token_ids)
+        eos_token_ids = frozenset() if sampling.ignore_eos else self._eos_token_ids
+        return Request(
+            client=client,
+            request_id=message.request_id,
+            token_ids=list(message.prompt_token_ids),
+            num_prompt_tokens=num_prompt_tokens,
+            sampling=sampling,
+            table=self._scheduler.cache.new_table(message.cache_salt),
+            rank=self._rank(message, self._num_arrived),
+            max_length=min(num_prompt_tokens + sampling.max_tokens, self.settings.max_model_len),
+            eos_token_ids=eos_token_ids,
+            ending_token_ids=eos_token_ids.union(sampling.stop_token_ids),
+        )
+
+    def abort(self, request_ids: Iterable[str], client: bytes = b"") -> None:
+        """End these requests of the client now; their blocks are free when this returns. Unknown ids are ignored:
+        an abort and the last token may cross on the way."""
+        for request_id in request_ids:
+            request = self._requests.pop((client, request_id), None)
+            if request is not None:
+                self._scheduler.abort(request)
+
+    def abort_client(self, client: bytes) -> None:
+        """End every request of a client that is gone."""
+        self.abort([request_id for owner, request_id in self._requests if owner == client], client)
+
+    def step(self) -> ClientOutputs:
+        """Run one step. Only with work. An exception means that the engine's state is lost."""
+        plan = self._scheduler.schedule()
+        result = self._executor.execute(plan)
+        _check_answers(plan, result)
+        outputs: ClientOutputs = {}
+        for request, output in self._scheduler.update(result):
+            outputs.setdefault(request.client, []).append(output)
+            if output.finish_reason is not None:
+                del self._requests[request.client, request.request_id]
+        return outputs
+
+    def reset_prefix_cache(self) -> int:
+        """Forget the cached blocks that no request holds; returns how many there were."""
+        return self._scheduler.cache.reset_prefix_cache()
+
+    def counters(self) -> Counters:
+        """A copy of what has been counted since the start."""
+        return self._scheduler.counters.copy()
+
+    def stats(self, counted: Counters) -> EngineStats:
+        """The gauges as they are now, beside `counted`."""
+        return EngineStats(
+            num_running=len(self._scheduler.running),
+            num_waiting=len(self._scheduler.waiting),
+            kv_cache_usage=self._scheduler.cache.usage,
+            prefix_cache_queries=counted.prefix_cache_queries,
+            prefix_cache_hits=counted.prefix_cache_hits,
+            num_preemptions=counted.num_preemptions,
+            num_prompt_tokens=counted.num_prompt_tokens,
+            num_generation_tokens=counted.num_generation_tokens,
+        )
+
+    def check_integrity(self) -> None:
+        """Compare the cache's books with the running requests; raises `CacheIntegrityError` with the numbers."""
+        self._scheduler.check_integrity()
+
+    def shutdown(self) -> None:
+        self._executor.shutdown()
+
+
+def _check_answers(plan: StepPlan, result: StepResult) -> None:
+    """A row without its token would wait for ever, so a short answer ends the engine instead."""
+    expected = [row.row for row in plan.scheduled if row.samples]
+    if result.step != plan.step or [sampled.row for sampled in result.sampled] != expected:
+        raise RuntimeError(
+            f"step {plan.step} asked for tokens in {len(expected)} rows; the executor answered step {result.step} "
+            f"with {len(result.sampled)}, or in another order"
+        )

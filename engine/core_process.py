@@ -1,0 +1,141 @@
+"""The engine core's process: `python -m paddock.engine.core_process`, started by `paddock.engine.launch`.
+
+Standard input brings one line, a `LaunchOrder`, and then stays open: its end is the order to stop. The descriptor
+named on the command line takes the reason, in words for the user, when the engine cannot start or go on.
+"""
+
+import gc
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+import zmq
+
+from paddock import __version__
+from paddock.engine.config import ServeConfig
+from paddock.engine.core import EngineCore
+from paddock.engine.lifeline import Lifeline, die_with_parent
+from paddock.engine.message_loop import EngineFailedError, MessageLoop, bind
+from paddock.engine.messages import Ready
+from paddock.engine.models.shape import CheckpointError, ModelShape
+from paddock.engine.settings import EngineSettings, SettingsError
+
+logger = logging.getLogger("paddock.engine")
+
+USER_ERRORS = (CheckpointError, SettingsError, MemoryError)
+"""What a user can set right: told in words, without a traceback."""
+
+
+class LaunchOrder(msgspec.Struct):
+    """What the process is told at its start. The configuration carries no secret: the engine needs none."""
+
+    address: str
+    model_path: str
+    parent_pid: int
+    config: msgspec.Raw
+
+
+def main(argv: list[str]) -> int:
+    """Run until told to stop; returns the exit code."""
+    _leave_signals_to_the_server()
+    reason_descriptor = int(argv[0])
+    os.set_inheritable(reason_descriptor, False)
+    _configure_logging()
+    order = msgspec.json.decode(_read_line(0), type=LaunchOrder)
+    die_with_parent(order.parent_pid)
+    try:
+        serve(order, Lifeline(0))
+    except USER_ERRORS as error:
+        return _report(reason_descriptor, str(error) or "not enough memory")
+    except EngineFailedError as error:
+        logger.error("the engine cannot go on", exc_info=error)
+        return _report(reason_descriptor, str(error))
+    except Exception as error:
+        logger.exception("the engine could not start")
+        return _report(reason_descriptor, f"{type(error).__name__}: {error}")
+    return 0
+
+
+def serve(order: LaunchOrder, lifeline: Lifeline) -> None:
+    """Load the model and serve until the lifeline ends."""
+    config = ServeConfig.model_validate_json(bytes(order.config))
+    context = zmq.Context()
+    # Bound before the model is loaded: a server may say Hello meanwhile and hears Ready when it is true.
+    socket = bind(context, order.address)
+    core = None
+    try:
+        core = load(config, Path(order.model_path))
+        settle_garbage_collector()
+        check = os.environ.get("PADDOCK_CHECK_INTEGRITY") == "1"
+        MessageLoop(core, socket, ready_message(core), lifeline, check).run()
+    finally:
+        socket.close()
+        if core is not None:
+            core.shutdown()
+        context.term()
+
+
+def load(config: ServeConfig, path: Path) -> EngineCore:
+    shape = ModelShape.read(path, config.model)
+    settings = EngineSettings.resolve(config, shape)
+    from paddock.engine.executor.uni import UniExecutor
+
+    return EngineCore(UniExecutor(settings, config, shape, path), settings)
+
+
+def ready_message(core: EngineCore) -> Ready:
+    settings = core.settings
+    return Ready(
+        version=__version__,
+        max_model_len=settings.max_model_len,
+        vocab_size=settings.vocab_size,
+        eos_token_ids=list(settings.eos_token_ids),
+        block_size=settings.block_size,
+        num_blocks=core.num_blocks,
+        model_dtype=settings.dtype,
+    )
+
+
+def settle_garbage_collector() -> None:
+    """Take what start-up made (modules, the model) out of the collector's sight, and let it look up seldom.
+
+    A step makes thousands of short-lived objects and no cycles; full collections among them would pause decoding.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def _leave_signals_to_the_server() -> None:
+    """The server drains on SIGTERM and SIGINT and then stops this process. Handlers, unlike SIG_IGN, are not
+    inherited by programs that this process may start."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+
+
+def _configure_logging() -> None:
+    level = os.environ.get("PADDOCK_LOG_LEVEL", "INFO").upper()
+    logging.basicConfig(
+        level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+
+
+def _read_line(descriptor: int) -> bytes:
+    """Up to the first newline, unbuffered: what follows belongs to the lifeline."""
+    parts = []
+    while (byte := os.read(descriptor, 1)) not in (b"\n", b""):
+        parts.append(byte)
+    return b"".join(parts)
+
+
+def _report(descriptor: int, reason: str) -> int:
+    os.write(descriptor, reason.encode())
+    os.close(descriptor)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

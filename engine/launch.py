@@ -1,0 +1,165 @@
+"""Starting the engine core in a process of its own, and knowing what became of it."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from paddock.engine.config import ServeConfig
+
+STOP_SECONDS = 10.0
+LONGEST_REASON_BYTES = 8192
+LONGEST_SOCKET_PATH = 107
+"""Bytes that a Unix socket's address holds, sockaddr_un in unix(7)."""
+
+SECRETS = {"frontend": {"api_key"}, "model": {"hf_token"}}
+"""What the engine has no use for and is therefore not told."""
+
+
+class EngineProcess:
+    """A running engine core. The process ends with `stop`, or with this one; whichever comes first."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use `start`."""
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._launch_error: OSError | None = None
+        self._launched = threading.Event()
+        self._reason = ""
+        self._was_asked_to_stop = False
+        self._ended = threading.Event()
+
+    @classmethod
+    def start(cls, config: ServeConfig, model_path: Path) -> "EngineProcess":
+        """Start loading the model and return at once; the engine says Ready at `address` when it can serve.
+
+        Raises `OSError` when no process can be started.
+        """
+        engine = cls(_private_folder())
+        # The kernel ties a child's life to the thread that started it, so that thread must live as long as the child.
+        threading.Thread(target=engine._attend, args=(config, model_path), name="engine", daemon=True).start()
+        engine._launched.wait()
+        if engine._launch_error is not None:
+            raise engine._launch_error
+        return engine
+
+    @property
+    def address(self) -> str:
+        """Where the core's ROUTER is bound."""
+        return f"ipc://{self._folder}/engine"
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def _child(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("the engine process has not been started: use EngineProcess.start")
+        return self._process
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal; None while the process runs."""
+        return self._child.returncode if self._ended.is_set() else None
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for the end; returns as `poll` does."""
+        self._ended.wait(timeout)
+        return self.poll()
+
+    def failure(self) -> str | None:
+        """Why the engine ended, in words for the user; None while it runs and after a stop that was asked for."""
+        code = self.poll()
+        if not code or self._was_asked_to_stop:
+            return None
+        if self._reason:
+            return self._reason
+        if code == -signal.SIGKILL:
+            return "the engine process was killed (SIGKILL), most often because the memory limit was reached"
+        if code < 0:
+            return f"the engine process was ended by {signal.Signals(-code).name}"
+        return f"the engine process ended with exit code {code}; its log above has the cause"
+
+    def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """End the process, by force after `timeout` seconds, and remove its socket. Safe to call twice."""
+        self._was_asked_to_stop = self.poll() is None or self._was_asked_to_stop
+        if self._child.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._child.stdin.close()
+        if self.wait(timeout) is None:
+            self._child.kill()
+            self._ended.wait()
+
+    def _attend(self, config: ServeConfig, model_path: Path) -> None:
+        """Start the child, then read its last words and its exit code."""
+        reading, writing = os.pipe()
+        try:
+            self._process = _spawn(self.address, config, model_path, writing)
+        except OSError as error:
+            self._launch_error = error
+        finally:
+            os.close(writing)
+            self._launched.set()
+        with open(reading, "rb") as reasons:
+            if self._process is not None:
+                self._reason = _text(reasons)
+                self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._ended.set()
+
+
+def _private_folder() -> Path:
+    """A new folder that only this user may enter, with a path short enough for a socket's address."""
+    folder = tempfile.mkdtemp(prefix="paddock-")
+    if len(f"{folder}/engine".encode()) > LONGEST_SOCKET_PATH:
+        os.rmdir(folder)
+        folder = tempfile.mkdtemp(prefix="paddock-", dir="/tmp")
+    return Path(folder)
+
+
+def _spawn(
+    address: str, config: ServeConfig, model_path: Path, reason_descriptor: int
+) -> subprocess.Popen[bytes]:
+    environ = {name: value for name, value in os.environ.items() if name != "PADDOCK_API_KEY"}
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "paddock.engine.core_process", str(reason_descriptor)],
+        stdin=subprocess.PIPE,
+        pass_fds=[reason_descriptor],
+        env=environ,
+        # Ctrl-C in a terminal goes to the server alone, which drains first.
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    # A child that is gone before it has read its order says why by its exit code.
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(_order(address, config, model_path) + b"\n")
+        process.stdin.flush()
+    return process
+
+
+def _order(address: str, config: ServeConfig, model_path: Path) -> bytes:
+    """The child's `LaunchOrder`, in one line."""
+    config_json = config.model_dump_json(exclude=SECRETS, exclude_defaults=True)
+    order = {
+        "address": address,
+        "model_path": str(model_path),
+        "parent_pid": os.getpid(),
+        "config": msgspec.Raw(config_json.encode()),
+    }
+    return msgspec.json.encode(order)
+
+
+def _text(stream: IO[bytes]) -> str:
+    """All that comes until the child closes its end, the first part of it kept."""
+    text = stream.read(LONGEST_REASON_BYTES)
+    while stream.read(LONGEST_REASON_BYTES):
+        pass
+    return text.decode(errors="replace").strip()

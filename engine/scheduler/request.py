@@ -1,0 +1,57 @@
+"""One sequence from its arrival to its last token, as the scheduler knows it."""
+
+from dataclasses import dataclass, field
+
+from paddock.engine.kv_cache.block_table import BlockTable
+from paddock.engine.messages import PositionLogprobs
+from paddock.engine.sampling.params import SamplingParams
+
+Rank = tuple[float, ...]
+"""Place in the order of service, smaller first; no two requests have the same."""
+
+NO_ROW = -1
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """Known tokens are the prompt and what was generated; computed ones have keys and values in the cache."""
+
+    client: bytes
+    """Opaque name of who sent it; request ids are unique per client."""
+
+    request_id: str
+    token_ids: list[int]
+    num_prompt_tokens: int
+    sampling: SamplingParams
+    table: BlockTable
+    rank: Rank
+
+    max_length: int
+    """Known tokens at which the request ends: prompt and `max_tokens`, within the context."""
+
+    eos_token_ids: frozenset[int]
+    """Empty when the request ignores EOS."""
+
+    ending_token_ids: frozenset[int]
+    """EOS and the request's own stop tokens."""
+
+    row: int = NO_ROW
+    num_computed_tokens: int = 0
+    """Counted when the step that computes them is planned."""
+
+    num_prompt_tokens_counted: int = 0
+    """Prompt tokens computed at least once, or found in the cache: recomputation is not counted again."""
+
+    num_cached_tokens: int = 0
+    scheduled_time: float | None = None
+    num_preemptions: int = 0
+    prompt_logprobs: list[PositionLogprobs] = field(default_factory=list)
+
+    @property
+    def num_generated_tokens(self) -> int:
+        return len(self.token_ids) - self.num_prompt_tokens
+
+    @property
+    def reads_prefix_cache(self) -> bool:
+        """Cached blocks yield no logits, so prompt log-probabilities need every prompt token computed, once."""
+        return self.sampling.prompt_logprobs is None or self.num_generated_tokens > 0

@@ -1,0 +1,81 @@
+"""One long seeded life of an engine, with every kind of trouble in it many times over."""
+
+import random
+from dataclasses import replace
+
+from paddock.engine.core import EngineCore
+
+OPERATIONS = 100_000
+
+
+class Life:
+    """Adds, aborts and steps at random, and knows what every request must answer."""
+
+    def __init__(self, engine, seed: int) -> None:
+        self.engine = engine
+        self.random = random.Random(seed)
+        self.settings = replace(
+            engine.settings, max_num_seqs=8, max_num_batched_tokens=24, max_waiting=12, eos_token_ids=(0,)
+        )
+        self.core = EngineCore(engine.executor(self.settings, num_blocks=28), self.settings)
+        self.prompts: dict[str, list[int]] = {}
+        self.generated: dict[str, list[int]] = {}
+        self.seen = {"added": 0, "refused": 0, "aborted": 0, "finished": 0, "idle": 0}
+
+    def add(self, number: int) -> None:
+        prompt = [1 + self.random.randrange(2) for _ in range(self.random.randrange(1, 40))]
+        message = self.engine.ask(str(number), prompt, self.random.randrange(1, 24), arrival_time=number)
+        if self.core.add(message) is not None:
+            self.seen["refused"] += 1
+            return
+        self.prompts[message.request_id], self.generated[message.request_id] = prompt, []
+        self.seen["added"] += 1
+
+    def abort(self) -> None:
+        request_id = self.random.choice(list(self.prompts))
+        self.core.abort([request_id])
+        del self.prompts[request_id], self.generated[request_id]
+        self.seen["aborted"] += 1
+
+    def step(self) -> None:
+        for output in self.core.step().get(b"", []):
+            self.generated[output.request_id] += output.new_token_ids
+            if output.finish_reason is not None:
+                self.finish(output.request_id)
+
+    def finish(self, request_id: str) -> None:
+        prompt, generated = self.prompts.pop(request_id), self.generated.pop(request_id)
+        assert generated == self.engine.continuation(prompt, len(generated), self.settings.vocab_size)
+        self.seen["finished"] += 1
+
+    def live(self, operations: int) -> None:
+        for number in range(operations):
+            # Load comes in waves, so that the engine is now crowded and now idle.
+            crowded = number // 500 % 2
+            choice = self.random.random()
+            if choice < (0.3 if crowded else 0.02):
+                self.add(number)
+            elif self.prompts and choice > 0.97:
+                self.abort()
+            elif self.prompts:
+                self.step()
+            else:
+                self.core.check_integrity()
+                self.seen["idle"] += 1
+
+
+def test_a_hundred_thousand_random_operations_leak_nothing_and_answer_right(engine) -> None:
+    life = Life(engine, seed=20)
+
+    life.live(OPERATIONS)
+    while life.prompts:
+        life.step()
+
+    life.core.check_integrity()
+    counted = life.core.counters()
+    assert life.core.stats(counted).kv_cache_usage == 0
+    assert life.seen["finished"] + life.seen["aborted"] == life.seen["added"]
+    # The run is worth its time only if the rare things happened.
+    assert min(life.seen.values()) > 100
+    assert counted.num_preemptions > 500
+    assert counted.prefix_cache_hits > 5000

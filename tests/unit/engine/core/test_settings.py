@@ -1,0 +1,90 @@
+"""Values in force, from arguments and model; contradictions are told in words."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from paddock.engine.config import parse_serve
+from paddock.engine.models.shape import ModelShape
+from paddock.engine.settings import EngineSettings, SettingsError
+
+SHAPE = {
+    "architectures": ["Qwen3ForCausalLM"],
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 500,
+    "max_position_embeddings": 4096,
+    "eos_token_id": [3, 4],
+    "torch_dtype": "bfloat16",
+}
+
+
+@pytest.fixture
+def resolve(tmp_path: Path):
+    def resolve(*arguments: str, **shape: object) -> EngineSettings:
+        (tmp_path / "config.json").write_text(json.dumps({**SHAPE, **shape}))
+        config = parse_serve([str(tmp_path), *arguments], {})
+        return EngineSettings.resolve(config, ModelShape.read(tmp_path, config.model))
+
+    return resolve
+
+
+def test_what_is_unset_gets_the_documented_defaults(resolve) -> None:
+    settings = resolve()
+
+    assert (settings.block_size, settings.max_num_seqs, settings.max_num_batched_tokens) == (16, 256, 2048)
+    assert settings.enable_prefix_caching
+    assert settings.enable_chunked_prefill
+    assert (settings.max_model_len, settings.vocab_size, settings.eos_token_ids) == (4096, 500, (3, 4))
+    assert settings.max_waiting == 4 * 256
+
+
+def test_what_is_set_is_in_force(resolve) -> None:
+    settings = resolve(
+        *("--max-model-len", "1k", "--block-size", "32", "--max-num-seqs", "8", "--seed", "5"),
+        *("--max-num-batched-tokens", "64", "--no-enable-prefix-caching", "--num-gpu-blocks-override", "99"),
+        *("--kv-cache-memory-bytes", "1M", "--gpu-memory-utilization", "0.5"),
+    )
+
+    assert (settings.max_model_len, settings.block_size, settings.max_num_seqs) == (1000, 32, 8)
+    assert (settings.max_num_batched_tokens, settings.enable_prefix_caching) == (64, False)
+    assert (settings.num_gpu_blocks_override, settings.kv_cache_memory_bytes) == (99, 1 << 20)
+    assert (settings.gpu_memory_utilization, settings.seed, settings.max_waiting) == (0.5, 5, 32)
+
+
+def test_a_context_beyond_the_model_is_refused_with_the_longest_it_has(resolve) -> None:
+    with pytest.raises(
+        SettingsError, match=r"--max-model-len 5000 is more than the 4096 .* use at most 4096"
+    ):
+        resolve("--max-model-len", "5000")
+
+
+def test_without_chunking_the_budget_grows_to_the_context_of_the_model(resolve) -> None:
+    assert resolve("--no-enable-chunked-prefill").max_num_batched_tokens == 4096
+
+
+def test_without_chunking_a_budget_below_the_context_is_refused(resolve) -> None:
+    with pytest.raises(SettingsError, match="Raise it to at least 4096"):
+        resolve("--no-enable-chunked-prefill", "--max-num-batched-tokens", "3000")
+
+
+@pytest.mark.parametrize(
+    ("asked", "checkpoint", "dtype"),
+    [
+        ("auto", "bfloat16", "bfloat16"),
+        ("auto", "float32", "float32"),
+        ("float", "bfloat16", "float32"),
+        ("half", "bfloat16", "float16"),
+        ("bfloat16", "float32", "bfloat16"),
+    ],
+)
+def test_the_data_type_is_the_one_asked_for_or_the_checkpoint_s(resolve, asked, checkpoint, dtype) -> None:
+    assert resolve("--dtype", asked, torch_dtype=checkpoint).dtype == dtype
+
+
+def test_a_float16_checkpoint_stays_so_only_where_it_can_be_computed(resolve) -> None:
+    assert resolve(torch_dtype="float16").dtype in ("float16", "bfloat16")
