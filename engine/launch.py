@@ -129,6 +129,8 @@ def _spawn(
     address: str, config: ServeConfig, model_path: Path, reason_descriptor: int
 ) -> subprocess.Popen[bytes]:
     environ = {name: value for name, value in os.environ.items() if name != "PADDOCK_API_KEY"}
+    # Spinning OpenMP threads starve the server, and each other where pods share cores.
+    environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "paddock.engine.core_process", str(reason_descriptor)],
         stdin=subprocess.PIPE,

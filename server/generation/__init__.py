@@ -1,0 +1,1 @@
+"""One request's sequences, from sampling parameters to text."""

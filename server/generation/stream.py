@@ -1,0 +1,95 @@
+"""The engine's outputs for one HTTP request: n sequences, one reader."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+from paddock.engine.messages import AddRequest, RequestOutput
+from paddock.server.errors import CLIENT_CLOSED_REQUEST, ApiError
+
+Batch = list[tuple[int, RequestOutput]]
+"""Outputs with the index of their sequence in the request."""
+
+
+EndReason = Literal["stop", "abort", "error"]
+Abort = Callable[[Iterable[str], EndReason], None]
+"""Ends sequences in the engine, and says why for the books."""
+
+
+class Sequence:
+    """One sequence in flight: where its outputs go, and what its metrics need."""
+
+    __slots__ = (
+        "arrival",
+        "first_token",
+        "generation",
+        "index",
+        "last_token",
+        "num_prompt",
+        "num_tokens",
+        "request",
+        "scheduled",
+    )
+
+    def __init__(self, request: AddRequest, index: int, generation: "Generation") -> None:
+        self.request = request
+        self.index = index
+        self.generation = generation
+        self.arrival = request.arrival_time
+        self.num_prompt = len(request.prompt_token_ids)
+        self.num_tokens = 0
+        self.scheduled = request.arrival_time
+        self.first_token = 0.0
+        self.last_token = 0.0
+
+
+class Generation:
+    """Collects outputs until its reader asks. The engine client writes, one task reads."""
+
+    def __init__(self, requests: list[AddRequest], abort: Abort) -> None:
+        self.sequences = [Sequence(request, index, self) for index, request in enumerate(requests)]
+        self._abort = abort
+        self._pending: Batch = []
+        self._error: ApiError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def next(self) -> Batch:
+        """Outputs since the last call, at least one; none at all after a `nudge`. Raises ApiError."""
+        if not self._pending and self._error is None:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if self._pending:  # tokens that came before an error are still the caller's
+            batch, self._pending = self._pending, []
+            return batch
+        if self._error is not None:
+            raise self._error
+        return []
+
+    def put(self, index: int, output: RequestOutput) -> None:
+        self._pending.append((index, output))
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Wake the reader, with nothing to read if nothing came."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def fail(self, error: ApiError) -> None:
+        """End the request with this error; its sequences that still run are aborted."""
+        if self._error is None:
+            self._error = error
+        self.abort_all("error" if error.status >= 500 and error.status != 503 else "abort")
+        self.nudge()
+
+    def disconnect(self) -> None:
+        """The caller is gone: whatever was generated is nobody's."""
+        self._pending.clear()
+        self.fail(ApiError(CLIENT_CLOSED_REQUEST, "The client closed the connection."))
+
+    def complete(self, index: int) -> None:
+        """A stop string completed this answer: end its sequence. Harmless when it has already finished."""
+        self._abort([self.sequences[index].request.request_id], "stop")
+
+    def abort_all(self, reason: EndReason = "abort") -> None:
+        self._abort([sequence.request.request_id for sequence in self.sequences], reason)

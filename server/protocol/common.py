@@ -1,0 +1,139 @@
+"""Fields that chat and completion requests share, with their ranges."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from paddock.server.protocol.unsupported import NO_EFFECT, NOTHING_ASKED
+
+INT64 = 2**63
+MAX_CHOICES = 128
+MAX_FIELDS = 100
+MAX_STOPS = 64
+MAX_BIASES = 4_096
+MAX_STOP_CHARACTERS = 1_000
+MAX_STOP_TOKENS = 1_024
+TokenId = Annotated[int, Field(ge=0, lt=INT64)]
+
+
+class StrictModel(BaseModel):
+    """Types are taken at their word: no number from a string, no integer from a bool, no unknown field."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_size(cls, fields: Any) -> Any:
+        # Each unknown field becomes an error object; a body full of them must not fill the memory.
+        if isinstance(fields, dict) and len(fields) > MAX_FIELDS:
+            raise ValueError(f"has {len(fields)} fields; at most {MAX_FIELDS} are read")
+        return fields
+
+
+class StreamOptions(StrictModel):
+    include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
+    include_obfuscation: bool | None = None
+    """Padding against traffic analysis; a hosted service's matter, accepted without effect."""
+
+    @model_validator(mode="after")
+    def _check_continuous(self) -> Self:
+        if self.continuous_usage_stats and not self.include_usage:
+            raise ValueError("continuous_usage_stats needs include_usage: true")
+        return self
+
+
+class ResponseFormat(StrictModel):
+    type: Literal["text"] = Field(description="JSON output comes with structured output")
+
+
+class GenerationRequest(StrictModel):
+    """Sampling, stopping and output options; unset sampling values come from the model's generation config."""
+
+    model: str | None = None
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    response_format: ResponseFormat | None = None
+    n: int = Field(1, ge=1, le=MAX_CHOICES)
+    max_tokens: int | None = Field(None, ge=1, lt=INT64)
+    min_tokens: int = Field(0, ge=0, lt=INT64)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1, lt=INT64)
+    min_p: float | None = Field(None, ge=0, le=1)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    repetition_penalty: float | None = Field(None, gt=0)
+    seed: int | None = Field(None, ge=-INT64, lt=INT64)
+    stop: list[str] = Field(default=[], max_length=MAX_STOPS)
+    stop_token_ids: list[TokenId] = Field(default=[], max_length=MAX_STOP_TOKENS)
+    include_stop_str_in_output: bool = False
+    ignore_eos: bool = False
+    skip_special_tokens: bool = True
+    logit_bias: dict[int, float] = {}
+    prompt_logprobs: int | None = Field(None, ge=0, lt=INT64)
+    return_tokens_as_token_ids: bool = False
+    truncate_prompt_tokens: int | None = Field(None, ge=-1, lt=INT64)
+    priority: int = Field(0, ge=-INT64, lt=INT64)
+    cache_salt: str | None = Field(None, min_length=1, max_length=1_024)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_fields_without_effect(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        # What is left of NOTHING_ASKED here holds a value that asks for nothing.
+        return {
+            name: value
+            for name, value in fields.items()
+            if name not in NO_EFFECT and name not in NOTHING_ASKED
+        }
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one_stop_is_a_list(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("stop")
+    @classmethod
+    def _check_stop(cls, stops: list[str]) -> list[str]:
+        if any(not stop or len(stop) > MAX_STOP_CHARACTERS for stop in stops):
+            raise ValueError(f"each stop string must have 1 to {MAX_STOP_CHARACTERS} characters")
+        return stops
+
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _read_token_ids(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        if len(value) > MAX_BIASES:
+            raise ValueError(f"holds {len(value)} tokens; at most {MAX_BIASES} are allowed")
+        if not all(
+            isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 19 for key in value
+        ):
+            raise ValueError("keys must be token ids, written as integers in quotes")
+        return {int(key): bias for key, bias in value.items()}
+
+    @field_validator("truncate_prompt_tokens")
+    @classmethod
+    def _check_truncation(cls, value: int | None) -> int | None:
+        if value == 0:
+            raise ValueError("must be -1 (what the context holds) or at least 1")
+        return value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options needs stream: true")
+        if self.prompt_logprobs is not None and self.stream:
+            raise ValueError("prompt_logprobs cannot be streamed; leave one of the two out")
+        limit = self.token_limit()
+        if limit is not None and self.min_tokens > limit:
+            raise ValueError(f"min_tokens {self.min_tokens} is above max_tokens {limit}")
+        return self
+
+    def token_limit(self) -> int | None:
+        """Most tokens the caller wants; None leaves it to the context."""
+        return self.max_tokens
+
+    def top_logprobs_wanted(self) -> int | None:
+        """How many top log-probabilities per generated token; None for none at all."""
+        raise NotImplementedError

@@ -1,0 +1,82 @@
+"""Request fields that are known and not built yet: refused by name unless they hold a value that asks for nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from paddock.server.errors import bad_request
+
+NOTHING_ASKED: dict[str, tuple[Any, ...]] = {
+    "tools": (),
+    "tool_choice": ("none", "auto"),
+    "functions": (),
+    "function_call": (),
+    "structured_outputs": (),
+    "guided_json": (),
+    "guided_regex": (),
+    "guided_choice": (),
+    "guided_grammar": (),
+    "guided_decoding_backend": (),
+    "guided_whitespace_pattern": (),
+    "best_of": (1,),
+    "use_beam_search": (False,),
+    "length_penalty": (1.0,),
+    "early_stopping": (False,),
+    "suffix": (),
+    "prompt_embeds": (),
+    "allowed_token_ids": (),
+    "bad_words": ([],),
+    "logits_processors": ([],),
+    "spaces_between_special_tokens": (True,),
+    "chat_template": (),
+    "mm_processor_kwargs": (),
+    "modalities": (["text"],),
+    "audio": (),
+    "prediction": (),
+    "web_search_options": (),
+    "reasoning_effort": (),
+    "kv_transfer_params": (),
+    "vllm_xargs": (),
+    "request_id": (),
+    "return_token_ids": (False,),
+    "include_reasoning": (True,),
+}
+INSTEAD = {
+    "guided_json": "its name is structured_outputs.json now",
+    "guided_regex": "its name is structured_outputs.regex now",
+    "guided_choice": "its name is structured_outputs.choice now",
+    "guided_grammar": "its name is structured_outputs.grammar now",
+    "guided_whitespace_pattern": "its name is structured_outputs.whitespace_pattern now",
+    "functions": "it was replaced by tools",
+    "function_call": "it was replaced by tool_choice",
+    "best_of": "send n and choose among the answers",
+    "request_id": "send the header X-Request-Id",
+    "chat_template": "start the server with --chat-template",
+}
+NO_EFFECT = frozenset(
+    {
+        "user",
+        "store",
+        "metadata",
+        "service_tier",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "verbosity",
+        "parallel_tool_calls",
+    }
+)
+"""Accepted because they ask nothing of a server like this one."""
+
+
+def refuse_unsupported(fields: Mapping[str, Any]) -> None:
+    """Raise ApiError 400 for the first field that asks for something not built yet."""
+    for name, value in fields.items():
+        neutral = NOTHING_ASKED.get(name)
+        if neutral is None or value is None or any(_same(value, nothing) for nothing in neutral):
+            continue
+        hint = f" ({INSTEAD[name]})" if name in INSTEAD else ""
+        raise bad_request(f"{name} is not supported yet{hint}; leave it out.", name)
+
+
+def _same(value: object, nothing: object) -> bool:
+    return value == nothing and isinstance(value, bool) == isinstance(nothing, bool)

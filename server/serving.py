@@ -1,0 +1,60 @@
+"""What every route needs: the model's names, tokenizer, template and limits, and the engine."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from paddock.server.chat.template import ChatTemplate
+from paddock.server.engine_client import EngineClient
+from paddock.server.errors import ApiError, bad_request
+from paddock.server.generation.sampling import ModelLimits
+from paddock.server.metrics import Metrics
+from paddock.server.sampling_defaults import SamplingDefaults
+from paddock.server.tokens.tokenizer import Tokenizer
+
+INLINE_CHARACTERS = 4_000
+"""Texts up to this length are tokenized on the event loop (under a millisecond); longer ones in a thread."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """One served model. Made once, when the engine is ready."""
+
+    model_names: tuple[str, ...]
+    root: str
+    tokenizer: Tokenizer
+    chat_template: ChatTemplate | None
+    defaults: SamplingDefaults
+    limits: ModelLimits
+    client: EngineClient
+    metrics: Metrics
+    log_requests: bool = False
+    created: int = field(default_factory=lambda: int(time.time()))
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "tokenize"))
+
+    def model_name(self, asked: str | None) -> str:
+        """The name to answer under. Raises ApiError 404 for one that is not served."""
+        if asked is None:
+            return self.model_names[0]
+        if asked not in self.model_names:
+            raise ApiError(404, f"The model `{asked[:200]}` does not exist.", "model")
+        return asked
+
+    async def encode(self, texts: list[str], add_special_tokens: bool, field: str) -> list[list[int]]:
+        """Token ids of prompts. Raises ApiError 400 for a text that cannot fit, without tokenizing it."""
+        for text in texts:
+            self._refuse_hopeless(text, field)
+        if sum(map(len, texts)) <= INLINE_CHARACTERS:
+            return self.tokenizer.encode_all(texts, add_special_tokens)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.threads, self.tokenizer.encode_all, texts, add_special_tokens)
+
+    def _refuse_hopeless(self, text: str, field: str) -> None:
+        least = self.tokenizer.least_tokens(len(text))
+        if least > self.limits.max_model_len:
+            raise bad_request(
+                f"This model's maximum context length is {self.limits.max_model_len} tokens. However, the prompt has "
+                f"at least {least} tokens. Shorten the prompt.",
+                field,
+            )

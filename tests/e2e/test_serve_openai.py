@@ -1,0 +1,202 @@
+"""A real server with the tiny model, asked with the official client."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from serving import TINY_MODEL, Serve
+from waiting import until
+
+ASK: Any = [{"role": "user", "content": "What is a pod?"}]
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    log: Path = tmp_path_factory.mktemp("serve") / "log"
+    with Serve(log, "--served-model-name", "tiny", "alias", "--enable-log-requests") as serve:
+        yield serve
+
+
+@pytest.fixture
+def client(serve: Serve) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=serve.url + "/v1", api_key="none", max_retries=0, timeout=120) as client:
+        yield client
+
+
+def text_of(stream: Any) -> str:
+    return "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+
+
+def test_a_stream_joins_to_the_whole_greedy_answer(client: openai.OpenAI) -> None:
+    whole = client.chat.completions.create(model="tiny", messages=ASK, temperature=0, max_tokens=40)
+    stream = client.chat.completions.create(
+        model="tiny", messages=ASK, temperature=0, max_tokens=40, stream=True
+    )
+    assert text_of(stream) == whole.choices[0].message.content != ""
+
+
+def test_the_answer_is_that_of_transformers(client: openai.OpenAI) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(TINY_MODEL)
+    model = AutoModelForCausalLM.from_pretrained(TINY_MODEL, dtype=torch.float32)
+    prompt = tokenizer.apply_chat_template(
+        ASK, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+    )
+    tokens = model.generate(**prompt, max_new_tokens=40, do_sample=False)[0, prompt["input_ids"].shape[1] :]
+    answer = client.chat.completions.create(model="tiny", messages=ASK, temperature=0, max_tokens=40)
+    assert answer.choices[0].message.content == tokenizer.decode(tokens, skip_special_tokens=True)
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == prompt["input_ids"].shape[1]
+
+
+def test_the_usage_chunk_is_last_and_without_choices(client: openai.OpenAI) -> None:
+    options: Any = {"include_usage": True}
+    stream = client.chat.completions.create(
+        model="alias", messages=ASK, max_tokens=5, stream=True, stream_options=options
+    )
+    chunks = list(stream)
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage is not None
+    assert 0 < chunks[-1].usage.completion_tokens <= 5
+    assert {chunk.model for chunk in chunks} == {"alias"}
+
+
+def test_equal_seeds_give_equal_choices_and_choices_differ(client: openai.OpenAI) -> None:
+    def ask() -> list[str | None]:
+        answer = client.chat.completions.create(
+            model="tiny", messages=ASK, n=4, seed=11, temperature=1.5, max_tokens=12
+        )
+        return [choice.message.content for choice in answer.choices]
+
+    first = ask()
+    assert first == ask()
+    assert len(set(first)) > 1
+
+
+def test_a_stop_string_across_chunks_is_cut_out(client: openai.OpenAI) -> None:
+    whole = client.completions.create(model="tiny", prompt="A pod is", temperature=0, max_tokens=24)
+    text = whole.choices[0].text
+    stop = text[len(text) // 2 - 2 : len(text) // 2 + 3]
+    stream = client.completions.create(
+        model="tiny", prompt="A pod is", temperature=0, max_tokens=24, stop=[stop], stream=True
+    )
+    chunks = list(stream)
+    assert "".join(chunk.choices[0].text for chunk in chunks) == text[: text.index(stop)]
+    assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+def test_logprobs_are_of_the_tokens_shown(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="tiny", messages=ASK, temperature=0, max_tokens=8, logprobs=True, top_logprobs=3
+    )
+    logprobs = answer.choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.content is not None
+    for entry in logprobs.content:
+        best = entry.top_logprobs[0]
+        assert (entry.token, entry.logprob) == (best.token, best.logprob)
+        assert len(entry.top_logprobs) == 3
+        assert -50 < entry.logprob <= 0
+    shown = b"".join(bytes(entry.bytes or []) for entry in logprobs.content).decode()
+    assert shown.startswith(answer.choices[0].message.content or "")
+
+
+def test_echo_scores_the_prompt(client: openai.OpenAI) -> None:
+    answer = client.completions.create(model="tiny", prompt="A pod is", echo=True, logprobs=1, max_tokens=0)
+    choice = answer.choices[0]
+    assert choice.text == "A pod is"
+    assert choice.logprobs is not None
+    assert choice.logprobs.token_logprobs is not None
+    assert choice.logprobs.token_logprobs[0] is None
+    assert all(value < 0 for value in choice.logprobs.token_logprobs[1:])
+
+
+def test_many_async_streams_at_once_give_what_each_gives_alone(serve: Serve) -> None:
+    questions = [f"What is {number} + {number}?" for number in range(24)]
+
+    async def ask(client: openai.AsyncOpenAI, question: str) -> str:
+        stream = await client.chat.completions.create(
+            model="tiny", messages=[{"role": "user", "content": question}],
+            temperature=0, max_tokens=16, stream=True,
+        )  # fmt: skip
+        return "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
+
+    async def main() -> tuple[list[str], list[str]]:
+        async with openai.AsyncOpenAI(base_url=serve.url + "/v1", api_key="none", max_retries=0) as client:
+            together = await asyncio.gather(*(ask(client, question) for question in questions))
+            alone = [await ask(client, question) for question in questions]
+        return list(together), alone
+
+    together, alone = asyncio.run(main())
+    assert together == alone
+
+
+LONG: dict[str, Any] = {"model": "tiny", "prompt": "once", "max_tokens": 1900, "ignore_eos": True, "n": 2}
+
+
+def all_blocks_are_free(serve: Serve) -> None:
+    running = "vllm:num_requests_running"
+    until(lambda: serve.metric(running) == 0, seconds=20, what="no request to run", every=0.05)
+    assert serve.metric("vllm:kv_cache_usage_perc") == 0
+
+
+def test_a_client_that_leaves_its_stream_frees_its_blocks(serve: Serve) -> None:
+    before = serve.metric("vllm:generation_tokens_total")
+    with httpx.stream(
+        "POST", serve.url + "/v1/completions", json={**LONG, "stream": True}, timeout=60
+    ) as reply:
+        next(reply.iter_lines())
+    all_blocks_are_free(serve)
+    assert serve.metric("vllm:generation_tokens_total") - before < 2 * 1900
+
+
+def test_a_client_that_gives_up_waiting_frees_its_blocks(serve: Serve) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(serve.url + "/v1/completions", json=LONG, timeout=0.3)
+    all_blocks_are_free(serve)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"model": "other"}, 404),
+        ({"messages": []}, 400),
+        ({"messages": [{"role": "user", "content": "word " * 4000}]}, 400),
+        ({"max_tokens": 10**6}, 400),
+        ({"temperature": 3}, 400),
+        ({"logit_bias": {"99999999": 1}}, 400),
+        ({"stop_token_ids": [10**9]}, 400),
+        ({"top_logprobs": 5}, 400),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, 400),
+        ({"unknown": 1}, 400),
+    ],
+)
+def test_bad_input_is_the_clients_exception_and_disturbs_nobody(
+    client: openai.OpenAI, fields: dict[str, Any], status: int
+) -> None:
+    beside = client.chat.completions.create(model="tiny", messages=ASK, max_tokens=30, stream=True)
+    with pytest.raises(openai.APIStatusError) as caught:
+        client.chat.completions.create(model="tiny", messages=ASK, extra_body=fields)
+    assert caught.value.status_code == status
+    assert caught.value.request_id
+    assert text_of(beside)
+
+
+def test_requests_are_logged_with_a_clipped_prompt(serve: Serve, client: openai.OpenAI) -> None:
+    client.completions.create(
+        model="tiny", prompt="x" * 1000, max_tokens=1, extra_headers={"x-request-id": "trace-me"}
+    )
+    line = next(line for line in serve.log.read_text().splitlines() if "trace-me" in line)
+    assert "x" * 256 + "'…" in line
+    assert "x" * 257 not in line
+
+
+def test_the_models_defaults_and_names_are_shown(client: openai.OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == ["tiny", "alias"]
+    assert client.models.retrieve("alias").id == "alias"
