@@ -1,0 +1,123 @@
+"""`python -m paddock.operator`: settings, login, Lease, health, and the watch with its workers while we lead."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from paddock.operator.client import Api
+from paddock.operator.events import Recorder
+from paddock.operator.health import application, keep_time, serve
+from paddock.operator.lease import Lease
+from paddock.operator.login import Credentials, LoginError, find_credentials, open_session
+from paddock.operator.logs import start_logging
+from paddock.operator.metrics import Metrics, Vitals
+from paddock.operator.plan.blueprint import spec_schema
+from paddock.operator.reconcile import Reconciler
+from paddock.operator.settings import Settings, SettingsError, read_settings
+from paddock.operator.watch import Watcher
+from paddock.operator.workers import work
+from paddock.operator.workqueue import WorkQueue
+
+logger = logging.getLogger("paddock.operator")
+
+LEASE = "paddock-operator"
+
+
+class Operator:
+    """One operator process."""
+
+    def __init__(self, settings: Settings, credentials: Credentials) -> None:
+        self._settings = settings
+        self._credentials = credentials
+        self._vitals = Vitals()
+        self._metrics = Metrics(self._vitals)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`: stands by for the Lease, acts while it is held, and gives it back at the end."""
+        settings = self._settings
+        runner = await serve(application(self._vitals, self._metrics), settings.host, settings.port)
+        clock = asyncio.create_task(keep_time(self._vitals))
+        try:
+            async with open_session(self._credentials, self._metrics.requested) as session:
+                free = Api(session, self._credentials.server)
+                namespace = settings.namespace or self._credentials.namespace
+                lease = Lease(free, namespace, LEASE, settings.identity)
+                acting = Api(session, self._credentials.server, may_write=lease.is_held)
+                await self._lead_by_turns(lease, acting, stop)
+        finally:
+            clock.cancel()
+            await runner.cleanup()
+
+    async def _lead_by_turns(self, lease: Lease, api: Api, stop: asyncio.Event) -> None:
+        recorder = Recorder(api, self._settings.identity)
+        self._metrics.follow_recorder(lambda: recorder.dropped)
+        queue = WorkQueue()
+        self._metrics.follow_queue(lambda: len(queue.schedule), lambda: queue.oldest_wait())
+        while not stop.is_set():
+            self._vitals.state, self._vitals.leading = "standby", False
+            await first_of(lease.acquire(), stop.wait())
+            if lease.is_held() and not stop.is_set():
+                self._vitals.leading = True
+                await first_of(self._act(api, recorder, queue), lease.hold(), stop.wait())
+        self._vitals.leading = False
+        await lease.release()
+
+    async def _act(self, api: Api, recorder: Recorder, queue: WorkQueue) -> None:
+        settings = self._settings
+        reconciler = Reconciler(api, recorder, settings.rendering, settings.host_paths)
+        watcher = Watcher(self._credentials, api, self._metrics, self._vitals, settings.watched)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(watcher.run(queue.add))
+            for _ in range(settings.workers):
+                tasks.create_task(work(queue, reconciler, self._metrics))
+
+
+async def first_of(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Runs all until one ends; the others are cancelled and waited for. Raises what the first raised."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def _run(settings: Settings, credentials: Credentials) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    logger.info("starting with server image %s at %s", settings.rendering.image, credentials.server)
+    await Operator(settings, credentials).run(stop)
+    logger.info("stopped")
+
+
+def main() -> int:
+    """Exit status: 0 after a signal, 2 for settings or credentials that cannot work, 1 otherwise."""
+    try:
+        settings = read_settings(sys.argv[1:], os.environ)
+        start_logging(settings.log_level, settings.log_format)
+        credentials = find_credentials(settings.kubeconfig, settings.context)
+    except (SettingsError, LoginError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    spec_schema()  # built once, before the first resource waits for it
+    try:
+        asyncio.run(_run(settings, credentials))
+    except OSError as error:
+        print(f"error: {error} (--host {settings.host} --port {settings.port})", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

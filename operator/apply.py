@@ -1,0 +1,91 @@
+"""Carries out a plan: applies what differs, deletes exactly what was seen, and records what it did."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from paddock.operator.client import Api
+from paddock.operator.events import Recorder
+from paddock.operator.plan.actions import Action, Apply, Delete
+from paddock.operator.resource import InferenceService
+
+APPLIED = "paddock.dev/applied"
+
+
+class NameTaken(Exception):
+    """An object of the name that we need belongs to somebody else."""
+
+
+async def perform(api: Api, recorder: Recorder, service: InferenceService, actions: Sequence[Action]) -> int:
+    """Performs `actions` in order and stops at the first error. Returns how many changed an object."""
+    changed = 0
+    for action in actions:
+        if isinstance(action, Delete):
+            await api.delete(action.kind, action.namespace, action.name, action.uid, action.resource_version)
+        elif not await _apply(api, action, service):
+            continue
+        changed += 1
+        if action.note is not None:
+            await recorder.record(service, action.note)
+    return changed
+
+
+async def _apply(api: Api, action: Apply, service: InferenceService) -> bool:
+    """Whether the object is another one now."""
+    manifest = with_digest(action.manifest)
+    live = action.live if action.live is not None else await _unseen(api, manifest, service)
+    if live is not None and is_applied(manifest, live):
+        return False
+    applied = await api.apply(manifest)
+    return live is None or _version(applied) != _version(live)
+
+
+def _version(body: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Changes with the object's spec and with what we apply, but not with its status."""
+    meta = body["metadata"]
+    return meta.get("generation"), (meta.get("annotations") or {}).get(APPLIED)
+
+
+async def _unseen(api: Api, manifest: Mapping[str, Any], service: InferenceService) -> dict[str, Any] | None:
+    """The object that exists although the snapshot did not show it. Never takes over what is not ours."""
+    meta = manifest["metadata"]
+    live = await api.get(manifest["kind"], meta["namespace"], meta["name"])
+    if live is None or owned_by(live, service.uid):
+        return live
+    raise NameTaken(
+        f"{manifest['kind']} {meta['name']} exists in namespace {meta['namespace']} and does not belong to "
+        f"InferenceService {service.name}: delete or rename one of them"
+    )
+
+
+def owned_by(body: Mapping[str, Any], uid: str) -> bool:
+    """Whether the object of this uid controls `body`."""
+    owners = body["metadata"].get("ownerReferences") or ()
+    return any(owner["uid"] == uid and owner.get("controller") for owner in owners)
+
+
+def with_digest(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """`manifest` with a hash of itself, by which a field that we no longer set is noticed on the live object."""
+    meta = manifest["metadata"]
+    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+    return {**manifest, "metadata": {**meta, "annotations": {**meta.get("annotations", {}), APPLIED: digest}}}
+
+
+def is_applied(manifest: Any, live: Any) -> bool:
+    """Whether every field of `manifest` stands in `live` already; what else is there belongs to others."""
+    if isinstance(manifest, Mapping):
+        # The API server drops an empty map or list in some places: absent is as good.
+        return isinstance(live, Mapping) and all(
+            is_applied(value, live[key]) if key in live else value in ({}, [])
+            for key, value in manifest.items()
+        )
+    if isinstance(manifest, list):
+        return (
+            isinstance(live, list)
+            and len(manifest) == len(live)
+            and all(is_applied(a, b) for a, b in zip(manifest, live, strict=True))
+        )
+    return bool(manifest == live)

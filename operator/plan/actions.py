@@ -1,0 +1,145 @@
+"""The plan: from an accepted spec and what lives now to the changes to make, in order. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from paddock.operator.plan.blueprint import Blueprint
+from paddock.operator.plan.group import pod_template, stateful_set
+from paddock.operator.plan.revision import Rendering
+from paddock.operator.plan.rollout import Do, Step, Wanted, next_steps
+from paddock.operator.plan.service import client_service, headless_service
+from paddock.operator.snapshot import Pod, Snapshot, is_settled, revision_label
+
+
+@dataclass(frozen=True)
+class Note:
+    """A Kubernetes Event to record once the action succeeded."""
+
+    reason: str
+    action: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Server-side apply of `manifest`; `live` is the object as it was seen, None when there was none."""
+
+    manifest: Mapping[str, Any]
+    live: Mapping[str, Any] | None
+    note: Note | None = None
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Deletes exactly the object that was seen: uid and resourceVersion are preconditions."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    note: Note | None = None
+
+
+Action = Apply | Delete
+
+
+def plan(blueprint: Blueprint, seen: Snapshot, rendering: Rendering) -> list[Action]:
+    """What to do now. Objects that are as they should be appear too: the apply finds that nothing would
+    change.
+    """
+    template = current_template(blueprint, seen, rendering)
+    steps = rollout_steps(blueprint, seen)
+    actions: list[Action] = [
+        Apply(manifest, seen.services.get(manifest["metadata"]["name"]))
+        for manifest in (
+            headless_service(blueprint.service, blueprint.port),
+            client_service(blueprint.service),
+        )
+    ]
+    touched = {step.index for step in steps if step.do != Do.RESTART}
+    for index, live in sorted(seen.stateful_sets.items()):
+        if index not in touched and revision_label(live) == blueprint.revision:
+            actions.append(Apply(stateful_set(blueprint, index, template), live))
+    for step in steps:
+        actions.extend(_act(step, blueprint, seen, template))
+    return actions
+
+
+def rollout_steps(blueprint: Blueprint, seen: Snapshot) -> list[Step]:
+    """The steps of the rollout that the budget allows now."""
+    rollout = blueprint.spec.rollout
+    wanted = Wanted(
+        replicas=blueprint.spec.replicas,
+        revision=blueprint.revision,
+        max_surge=rollout.max_surge,
+        max_unavailable=rollout.max_unavailable,
+        occupied=seen.vacated(),
+    )
+    return next_steps(wanted, seen.groups())
+
+
+def current_template(blueprint: Blueprint, seen: Snapshot, rendering: Rendering) -> Mapping[str, Any]:
+    """The pod template of the blueprint's revision.
+
+    Where a live StatefulSet has that revision already, its template stands: one rendered by this version is
+    rendered again with what it records (which repairs foreign edits), one of another version is taken over as
+    it is. So an upgrade of the operator changes no template.
+    """
+    for _, live in sorted(seen.stateful_sets.items()):
+        if revision_label(live) == blueprint.revision:
+            template: Mapping[str, Any] = live["spec"]["template"]
+            recorded = Rendering.recorded(template)
+            if recorded is None or recorded.version != rendering.version:
+                return template
+            return pod_template(blueprint, recorded)
+    return pod_template(blueprint, rendering)
+
+
+def _act(step: Step, blueprint: Blueprint, seen: Snapshot, template: Mapping[str, Any]) -> list[Action]:
+    index, revision = step.index, blueprint.revision
+    name = f"{blueprint.service.name}-{index}"
+    match step.do:
+        case Do.CREATE:
+            note = Note(
+                _cause(step, blueprint, seen), "Create", f"Created group {name} with revision {revision}"
+            )
+            return [Apply(stateful_set(blueprint, index, template), None, note)]
+        case Do.UPDATE:
+            note = Note("GroupUpdating", "Update", f"Moving group {name} to revision {revision}")
+            return [Apply(stateful_set(blueprint, index, template), seen.stateful_sets[index], note)]
+        case Do.RESTART:
+            return [_stop(pod, blueprint) for pod in _stale_pods(seen, index)]
+        case Do.REMOVE:
+            meta = seen.stateful_sets[index]["metadata"]
+            note = Note(_cause(step, blueprint, seen), "Delete", f"Removed group {name}")
+            return [
+                Delete("StatefulSet", meta["namespace"], name, meta["uid"], meta["resourceVersion"], note)
+            ]
+
+
+def _stale_pods(seen: Snapshot, index: int) -> list[Pod]:
+    """Pods of another revision than their StatefulSet's, once its controller would replace them by the right
+    one.
+    """
+    live = seen.stateful_sets[index]
+    if not is_settled(live):
+        return []
+    return [p for p in seen.pods_of(index) if not p.stopping and p.revision != revision_label(live)]
+
+
+def _stop(pod: Pod, blueprint: Blueprint) -> Delete:
+    note = Note("PodReplacing", "Replace", f"Draining pod {pod.name} of revision {pod.revision or 'unknown'}")
+    return Delete("Pod", blueprint.service.namespace, pod.name, pod.uid, pod.resource_version, note)
+
+
+def _cause(step: Step, blueprint: Blueprint, seen: Snapshot) -> str:
+    """Reason of the Event: why a group comes or goes."""
+    live, wanted = len(seen.stateful_sets), blueprint.spec.replicas
+    if step.do == Do.CREATE:
+        return "GroupCreated" if not live else "ScaledUp" if live < wanted else "SurgeCreated"
+    return "SurgeRemoved" if wanted < live <= wanted + blueprint.spec.rollout.max_surge else "ScaledDown"

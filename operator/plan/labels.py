@@ -1,0 +1,48 @@
+"""Names, labels and owners of everything the operator makes for one InferenceService."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paddock.operator.resource import GROUP, KIND, VERSION, InferenceService
+
+MANAGED_BY = {"app.kubernetes.io/managed-by": "paddock-operator"}
+SERVICE_LABEL = "paddock.dev/service"
+GROUP_LABEL = "paddock.dev/group"
+LEADER = {"apps.kubernetes.io/pod-index": "0"}
+
+
+def labels_of(name: str) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": "paddock",
+        "app.kubernetes.io/instance": name,
+        "app.kubernetes.io/component": "engine",
+        **MANAGED_BY,
+        SERVICE_LABEL: name,
+    }
+
+
+def group_labels(name: str, index: int) -> dict[str, str]:
+    """What selects the pods of one group."""
+    return {SERVICE_LABEL: name, GROUP_LABEL: str(index)}
+
+
+def leader_labels(name: str) -> dict[str, str]:
+    """What selects the pods that answer: the first of each group."""
+    return {SERVICE_LABEL: name, **LEADER}
+
+
+def pods_service(name: str) -> str:
+    """Name of the headless Service, which gives every pod a stable address."""
+    return f"{name}-pods"
+
+
+def owner_reference(service: InferenceService) -> dict[str, Any]:
+    """The garbage collector removes what carries this when the InferenceService goes: no finalizer needed."""
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": KIND,
+        "name": service.name,
+        "uid": service.uid,
+        "controller": True,
+    }

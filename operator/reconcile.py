@@ -1,0 +1,97 @@
+"""One pass over one InferenceService: observe, plan, apply, report. Idempotent, and right from any state."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from paddock.operator.apply import NameTaken, perform
+from paddock.operator.client import Api
+from paddock.operator.diagnosis import Problem
+from paddock.operator.events import Recorder
+from paddock.operator.observe import observe
+from paddock.operator.plan.actions import plan
+from paddock.operator.plan.blueprint import Blueprint
+from paddock.operator.plan.model_source import HostPathPolicy
+from paddock.operator.plan.refusal import Refusal
+from paddock.operator.plan.revision import Rendering
+from paddock.operator.resource import GROUP, KIND, VERSION, InferenceService
+from paddock.operator.snapshot import Snapshot
+from paddock.operator.status import status, transitions
+from paddock.operator.workqueue import Key
+
+SETTLED_SECONDS = 600.0
+UNSETTLED_SECONDS = 60.0
+SILENT_SECONDS = 10.0
+"""Watches tell of what changes; these are the looks besides. A pod that waits for a volume changes nothing
+watched.
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`again`: look again after so many seconds, None when the object is gone or going."""
+
+    again: float | None
+    changed: int = 0
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    """What every pass needs."""
+
+    api: Api
+    recorder: Recorder
+    rendering: Rendering
+    host_paths: HostPathPolicy
+
+    async def reconcile(self, key: Key) -> Outcome:
+        """Raises what the API server answers; the caller backs off."""
+        seen = await observe(self.api, *key)
+        if seen is None or seen.service.deleting:
+            return Outcome(None)
+        verdict = self._judge(seen.service)
+        changed = 0
+        if isinstance(verdict, Blueprint):
+            try:
+                changed = await perform(
+                    self.api, self.recorder, seen.service, plan(verdict, seen, self.rendering)
+                )
+            except NameTaken as error:
+                seen = replace(seen, conflicts=(Problem("NameTaken", str(error)),))
+        settled = await self._report(seen, verdict)
+        pause = SILENT_SECONDS if seen.is_silent or seen.conflicts else UNSETTLED_SECONDS
+        return Outcome(SETTLED_SECONDS * random.uniform(0.8, 1.2) if settled else pause, changed)
+
+    def _judge(self, service: InferenceService) -> Blueprint | Refusal:
+        try:
+            return Blueprint.of(service, self.host_paths)
+        except Refusal as refusal:
+            return refusal
+
+    async def _report(self, seen: Snapshot, verdict: Blueprint | Refusal) -> bool:
+        """Writes the status if it changed. Returns whether nothing is known to be under way or amiss."""
+        before = seen.service.status
+        after = status(seen, verdict, _now())
+        if after != before:
+            await self.api.apply(_with_status(seen.service, after), "status")
+            for note in transitions(before, after):
+                await self.recorder.record(seen.service, note)
+        conditions = {condition["type"]: condition["status"] for condition in after["conditions"]}
+        return bool(conditions["Degraded"] == conditions["Progressing"] == "False")
+
+
+def _with_status(service: InferenceService, written: dict[str, Any]) -> dict[str, Any]:
+    """The uid makes the write fail when the object was replaced by another of the same name meanwhile."""
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": KIND,
+        "metadata": {"name": service.name, "namespace": service.namespace, "uid": service.uid},
+        "status": written,
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

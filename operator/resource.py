@@ -1,0 +1,230 @@
+"""The InferenceService as the operator reads it, and the schema of the fields that only the operator reads.
+
+The argument groups of the spec (cache, scheduler, frontend, ...) belong to `paddock.engine.config`; here are
+the rest: the model's source, replicas, the pod template, the rollout, and the status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from paddock.operator.pod_template import Duration, Part, Template, rules
+from paddock.operator.structural import Schema, structural_schema
+
+GROUP = "paddock.dev"
+VERSION = "v1alpha1"
+KIND = "InferenceService"
+PLURAL = "inferenceservices"
+
+MODEL_PATH = "/models/model"
+"""Where every pod finds its model."""
+
+PRE_STOP_SECONDS = 3
+STOP_MARGIN_SECONDS = PRE_STOP_SECONDS + 15
+"""What a pod needs to stop beyond its drain: endpoints forget it first, and the process ends after."""
+
+_URI = r"^(hf|pvc|oci|s3|https|file)://[^\s]+$"
+_CLAIM = r"^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(/[^/\s]+)*/?$"
+
+
+class Rollout(Part):
+    """How pods are replaced when the spec changes. Units are replicas, and a replica is a whole group of
+    pods.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "self.maxSurge > 0 || self.maxUnavailable > 0",
+                "maxSurge and maxUnavailable must not both be 0: no replica could ever be replaced",
+            )
+        )
+    )
+    max_surge: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=0,
+        description="Replicas above spec.replicas that may exist during a rollout. 0, because accelerators are scarce.",
+    )
+    max_unavailable: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=1, description="Replicas below spec.replicas that may be unavailable during a rollout."
+    )
+    drain_timeout: Duration = Field(
+        default="5m",
+        description="How long a pod that is told to stop may go on with the requests it has, as 90s or 5m.",
+    )
+
+
+class OperatorSpec(Part):
+    """The fields of the spec that only the operator reads, but for spec.model.uri."""
+
+    replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=1,
+        description="Number of replicas. A replica is one engine: a group of pods that serve together. 0 stops them.",
+    )
+    nodes: Annotated[int, Field(ge=1, le=1)] = Field(
+        default=1, description="Pods in a replica. Only 1 is supported so far."
+    )
+    template: Template = Field(
+        default=Template(), description="What the pods look like: compute, placement, environment."
+    )
+    rollout: Rollout = Field(default=Rollout(), description="How pods are replaced when the spec changes.")
+
+
+class Condition(Part):
+    """One aspect of the state: Accepted, ModelReady, Progressing, Available or Degraded."""
+
+    type: Annotated[str, Field(max_length=64)] = Field(description="Name of the condition.")
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+    reason: Annotated[str, Field(max_length=128)] = Field(
+        description="Cause in one CamelCase word, for programs."
+    )
+    message: Annotated[str, Field(max_length=2048)] = Field(description="Cause in words, for people.")
+    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] = Field(
+        description="When status last changed."
+    )
+    observed_generation: int | None = Field(
+        default=None,
+        description="metadata.generation that the condition speaks of.",
+        json_schema_extra={"format": "int64"},
+    )
+
+
+class Status(Part):
+    """What the operator last saw."""
+
+    conditions: (
+        Annotated[
+            list[Condition],
+            Field(
+                json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+            ),
+        ]
+        | None
+    ) = Field(default=None, description="Accepted, ModelReady, Progressing, Available, Degraded.")
+    observed_generation: int | None = Field(
+        default=None,
+        description="metadata.generation that this status speaks of.",
+        json_schema_extra={"format": "int64"},
+    )
+    replicas: int | None = Field(default=None, description="Replicas that exist, ready or not.")
+    ready_replicas: int | None = Field(default=None, description="Replicas that can answer.")
+    updated_replicas: int | None = Field(
+        default=None, description="Replicas whose pods all follow the present spec."
+    )
+    selector: str | None = Field(
+        default=None, description="Label selector of the leader pods, for the scale subresource."
+    )
+    url: str | None = Field(default=None, description="Address inside the cluster; append /v1 paths.")
+    revision: str | None = Field(default=None, description="Hash of the spec that new pods follow.")
+    ready: str | None = Field(default=None, description="Ready over wanted replicas, as 1/2.")
+
+
+@dataclass(frozen=True)
+class InferenceService:
+    """One InferenceService, parsed. `spec` and `status` stay as the API server gave them."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    spec: Mapping[str, Any]
+    status: Mapping[str, Any]
+    deleting: bool
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> InferenceService:
+        meta = body["metadata"]
+        return cls(
+            namespace=meta["namespace"],
+            name=meta["name"],
+            uid=meta["uid"],
+            generation=meta["generation"],
+            spec=body.get("spec") or {},
+            status=body.get("status") or {},
+            deleting="deletionTimestamp" in meta,
+        )
+
+    @property
+    def replicas(self) -> int:
+        """Wanted replicas, also where the rest of the spec is refused."""
+        return int(self.spec.get("replicas", 1))
+
+    def operator_spec(self) -> OperatorSpec:
+        """The operator's own part of the spec. Raises pydantic.ValidationError naming field and rule."""
+        fields = (field.alias or name for name, field in OperatorSpec.model_fields.items())
+        return OperatorSpec.model_validate({name: self.spec[name] for name in fields if name in self.spec})
+
+
+def model_uri_schema() -> Schema:
+    """`spec.model.uri`: where the model's files come from."""
+    return {
+        "type": "string",
+        "description": "Where the model's files are: file:///folder/on/the/node (when the operator allows it), "
+        "pvc://claim/folder, oci://registry/image:tag?path=/folder. hf://, s3:// and https:// are not supported yet.",
+        "minLength": 8,
+        "maxLength": 1024,
+        "pattern": _URI,
+        "x-kubernetes-validations": [
+            {
+                "rule": "!self.matches('^(hf|s3|https)://')",
+                "message": "hf://, s3:// and https:// are not supported yet: use file://, pvc:// or oci://",
+            },
+            {
+                "rule": f"!self.startsWith('pvc://') || self.matches('{_cel(_CLAIM)}')",
+                "message": "a pvc:// address is pvc://CLAIM or pvc://CLAIM/FOLDER",
+            },
+            {
+                "rule": "!self.startsWith('file://') || self.matches('^file:///[^/]')",
+                "message": "a file:// address holds an absolute path: file:///folder",
+            },
+            {
+                "rule": r"!self.matches('/\\.\\.?(/|$)')",
+                "message": "the address must not contain . or .. as a folder",
+            },
+        ],
+    }
+
+
+def _cel(pattern: str) -> str:
+    """A regular expression inside a CEL string literal."""
+    return pattern.replace("\\", "\\\\")
+
+
+def operator_spec_schema() -> dict[str, Schema]:
+    """Schema of each field of the spec that only the operator reads (spec.model.uri: see model_uri_schema)."""
+    properties: dict[str, Schema] = structural_schema(OperatorSpec)["properties"]
+    return properties
+
+
+def status_schema() -> Schema:
+    """Schema of the status subresource."""
+    schema = structural_schema(Status)
+    return {**schema, "description": "What the operator last saw."}
+
+
+def operator_rules() -> list[dict[str, str]]:
+    """CEL rules over spec that span operator fields."""
+    return [
+        {
+            "rule": "!has(self.template.terminationGracePeriodSeconds) || duration(self.rollout.drainTimeout)"
+            f".getSeconds() + {STOP_MARGIN_SECONDS} <= self.template.terminationGracePeriodSeconds",
+            "message": f"template.terminationGracePeriodSeconds must be at least rollout.drainTimeout plus "
+            f"{STOP_MARGIN_SECONDS} seconds, or left out",
+        },
+    ]
+
+
+def object_rules() -> list[dict[str, str]]:
+    """CEL rules over the whole object: pod, label and revision names built on the name stay inside 63
+    characters.
+    """
+    return [
+        {
+            "rule": "self.metadata.name.matches('^[a-z]([-a-z0-9]{0,45}[a-z0-9])?$')",
+            "message": "metadata.name must be at most 47 characters of a-z, 0-9 and -, begin with a letter and not end "
+            "with -: the names of pods and Services are built on it",
+        },
+    ]

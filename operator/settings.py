@@ -1,0 +1,119 @@
+"""The operator's own settings: command line over environment over default."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+import paddock
+from paddock.operator.plan.model_source import HostPathPolicy
+from paddock.operator.plan.revision import Rendering
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+_TRUE, _FALSE = ("1", "true", "yes"), ("", "0", "false", "no")
+
+
+class SettingsError(Exception):
+    """The text names the setting, its value and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`namespace`: where the Lease lives. `watched`: namespaces to serve, all when empty."""
+
+    namespace: str | None
+    identity: str
+    rendering: Rendering
+    host_paths: HostPathPolicy
+    log_level: str
+    log_format: str
+    kubeconfig: str | None
+    context: str | None
+    watched: tuple[str, ...]
+    workers: int
+    host: str
+    port: int
+
+
+def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """Raises SettingsError for a value that is not allowed, and SystemExit for a bad command line."""
+    given = _parser(environ).parse_args(argv)
+    if not given.server_image:
+        raise SettingsError("PADDOCK_SERVER_IMAGE is not set: it names the image that serving pods run")
+    pod = environ.get("PADDOCK_OPERATOR_POD_NAME") or socket.gethostname()
+    return Settings(
+        namespace=environ.get("PADDOCK_OPERATOR_NAMESPACE"),
+        identity=f"{pod}_{uuid4().hex[:8]}",
+        rendering=Rendering(
+            version=paddock.__version__,
+            image=given.server_image,
+            pull_policy=_choice("PADDOCK_SERVER_IMAGE_PULL_POLICY", environ, _PULL_POLICIES, "IfNotPresent"),
+        ),
+        host_paths=_host_paths(environ),
+        log_level=_choice("PADDOCK_LOG_LEVEL", environ, _LEVELS, "INFO"),
+        log_format=given.log_format,
+        kubeconfig=given.kubeconfig,
+        context=given.context,
+        watched=tuple(given.namespace or ()),
+        workers=given.workers,
+        host=given.host,
+        port=given.port,
+    )
+
+
+def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m paddock.operator", description="Serves InferenceServices."
+    )
+    parser.add_argument(
+        "--server-image",
+        default=environ.get("PADDOCK_SERVER_IMAGE"),
+        help="image of the serving pods (PADDOCK_SERVER_IMAGE)",
+    )
+    parser.add_argument("--kubeconfig", help="kubeconfig file; in a pod its service account is the default")
+    parser.add_argument("--context", help="context of the kubeconfig file")
+    parser.add_argument("--namespace", action="append", help="serve this namespace only; may be repeated")
+    parser.add_argument(
+        "--workers", type=_positive, default=8, help="InferenceServices worked on at once (8)"
+    )
+    parser.add_argument("--host", default="0.0.0.0", help="address of /livez, /readyz and /metrics")
+    parser.add_argument("--port", type=int, default=8080, help="port of /livez, /readyz and /metrics (8080)")
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default=environ.get("PADDOCK_LOG_FORMAT", "text"),
+        help="one line of text or one JSON object per message (PADDOCK_LOG_FORMAT)",
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return number
+
+
+def _host_paths(environ: Mapping[str, str]) -> HostPathPolicy:
+    value = environ.get("PADDOCK_ALLOW_HOST_PATH", "").lower()
+    if value not in _TRUE + _FALSE:
+        raise SettingsError(f"PADDOCK_ALLOW_HOST_PATH is {value!r}; allowed: true, false")
+    prefixes = tuple(
+        filter(None, (p.strip() for p in environ.get("PADDOCK_HOST_PATH_PREFIXES", "").split(",")))
+    )
+    for prefix in prefixes:
+        if not prefix.startswith("/"):
+            raise SettingsError(f"PADDOCK_HOST_PATH_PREFIXES holds {prefix!r}; each must be an absolute path")
+    return HostPathPolicy(value in _TRUE, prefixes)
+
+
+def _choice(name: str, environ: Mapping[str, str], allowed: tuple[str, ...], default: str) -> str:
+    value = environ.get(name) or default
+    for choice in allowed:
+        if value.lower() == choice.lower():
+            return choice
+    raise SettingsError(f"{name} is {value!r}; allowed: {', '.join(allowed)}")

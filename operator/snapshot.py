@@ -1,0 +1,109 @@
+"""One look at an InferenceService and all it owns, reduced to what planning and status need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from paddock.operator.diagnosis import Problem, is_ready, problem_of
+from paddock.operator.plan.labels import GROUP_LABEL
+from paddock.operator.plan.revision import REVISION
+from paddock.operator.plan.rollout import Group
+from paddock.operator.resource import InferenceService
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A live pod of the service. `stopping`: it has been told to stop."""
+
+    name: str
+    uid: str
+    resource_version: str
+    group: int
+    revision: str
+    ready: bool
+    stopping: bool
+    problem: Problem | None = None
+
+    @classmethod
+    def of(cls, body: Body, warnings: tuple[str, ...] = ()) -> Pod:
+        meta = body["metadata"]
+        labels = meta.get("labels") or {}
+        return cls(
+            name=meta["name"],
+            uid=meta["uid"],
+            resource_version=meta["resourceVersion"],
+            group=int(labels.get(GROUP_LABEL, -1)),
+            revision=labels.get(REVISION, ""),
+            ready=is_ready(body),
+            stopping="deletionTimestamp" in meta,
+            problem=problem_of(body, warnings),
+        )
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What lives now.
+
+    `stateful_sets` by group index and `services` by name hold only what this resource owns and nobody
+    deletes; `leaving`: indices of the other StatefulSets. `refusals`: why the StatefulSet of an index cannot
+    create pods. `missing_claim`: the model's PersistentVolumeClaim, which does not exist. `ready_endpoints`:
+    addresses behind the client Service. `conflicts`: names that somebody else holds. `is_silent`: something
+    is awaited whose change no watched object will show.
+    """
+
+    service: InferenceService
+    stateful_sets: Mapping[int, Body] = field(default_factory=dict)
+    pods: tuple[Pod, ...] = ()
+    services: Mapping[str, Body] = field(default_factory=dict)
+    ready_endpoints: int = 0
+    leaving: frozenset[int] = frozenset()
+    refusals: Mapping[int, Problem] = field(default_factory=dict)
+    missing_claim: str | None = None
+    conflicts: tuple[Problem, ...] = ()
+    is_silent: bool = False
+
+    def groups(self) -> list[Group]:
+        return [self._group(index) for index in sorted(self.stateful_sets)]
+
+    def pods_of(self, index: int) -> list[Pod]:
+        return [pod for pod in self.pods if pod.group == index]
+
+    def problems(self) -> list[Problem]:
+        """Every problem there is: conflicts, then pods by group and name, then StatefulSets without pods."""
+        pods = sorted(self.pods, key=lambda pod: (pod.group, pod.name))
+        refusals = (self.refusals[index] for index in sorted(self.refusals))
+        return [*self.conflicts, *(pod.problem for pod in pods if pod.problem), *refusals]
+
+    def vacated(self) -> frozenset[int]:
+        """Group indices whose former StatefulSet or pods are still going: not to be used before they are
+        gone.
+        """
+        return self.leaving | {pod.group for pod in self.pods if pod.group not in self.stateful_sets}
+
+    def _group(self, index: int) -> Group:
+        body = self.stateful_sets[index]
+        pods = self.pods_of(index)
+        wanted = body["spec"].get("replicas", 1)
+        return Group(
+            index=index,
+            revision=revision_label(body),
+            pod_revisions=frozenset(pod.revision for pod in pods if not pod.stopping),
+            available=len(pods) == wanted and all(pod.ready for pod in pods),
+            broken=index in self.refusals or any(pod.problem for pod in pods),
+        )
+
+
+def revision_label(stateful_set: Body) -> str:
+    """Revision of the pods that this StatefulSet creates next."""
+    labels = stateful_set["spec"]["template"]["metadata"].get("labels") or {}
+    return str(labels.get(REVISION, ""))
+
+
+def is_settled(stateful_set: Body) -> bool:
+    """Whether the StatefulSet controller has seen the present template: it would create new pods from it."""
+    observed = (stateful_set.get("status") or {}).get("observedGeneration", 0)
+    return bool(observed >= stateful_set["metadata"]["generation"])

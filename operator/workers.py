@@ -1,0 +1,65 @@
+"""Workers take keys from the queue and reconcile them; what fails is tried again later, never in a hot loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import aiohttp
+
+from paddock.operator.client import ApiError, NotLeading
+from paddock.operator.metrics import Metrics
+from paddock.operator.reconcile import Reconciler
+from paddock.operator.workqueue import Key, WorkQueue
+
+logger = logging.getLogger(__name__)
+
+PASS_SECONDS = 120.0
+
+
+async def work(queue: WorkQueue, reconciler: Reconciler, metrics: Metrics) -> None:
+    """One worker, for ever. No error of one key ends it."""
+    while True:
+        key = await queue.take()
+        started = time.monotonic()
+        try:
+            result = await _pass(key, queue, reconciler)
+        finally:
+            queue.done(key)
+        metrics.reconciles.labels(result).inc()
+        metrics.reconcile_seconds.observe(time.monotonic() - started)
+
+
+async def _pass(key: Key, queue: WorkQueue, reconciler: Reconciler) -> str:
+    """One pass and what follows from it. Returns its result for the metrics."""
+    try:
+        async with asyncio.timeout(PASS_SECONDS):
+            outcome = await reconciler.reconcile(key)
+    except NotLeading as error:
+        logger.warning("%s/%s: %s", *key, error)
+        return "failed"
+    except ApiError as error:
+        # 409: somebody was quicker, and what is there now is read again. The others: the namespace is going.
+        expected = error.status in (404, 409) or "being terminated" in error.message
+        level = logging.INFO if expected else logging.WARNING
+        delay = queue.retry(key, error.retry_after)
+        logger.log(level, "%s/%s: %s; again in %.1f s", *key, error, delay)
+        return "failed"
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        delay = queue.retry(key)
+        logger.warning(
+            "%s/%s: no answer (%s); again in %.1f s", *key, str(error) or type(error).__name__, delay
+        )
+        return "failed"
+    except Exception:
+        logger.exception("%s/%s: unexpected; again in %.1f s", *key, queue.retry(key))
+        return "failed"
+    if outcome.again is None:
+        queue.schedule.forget(key)
+        return "gone"
+    if outcome.changed:
+        logger.info("%s/%s: %d objects changed", *key, outcome.changed)
+    queue.succeeded(key, changed=bool(outcome.changed))
+    queue.add(key, outcome.again)
+    return "changed" if outcome.changed else "settled"
