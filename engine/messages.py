@@ -13,7 +13,7 @@ from paddock.engine.sampling.params import SamplingParams
 FinishReason = Literal["stop", "length", "abort", "error"]
 
 
-class Message(msgspec.Struct, array_like=True, tag=True, frozen=True):
+class Message(msgspec.Struct, array_like=True, tag=True):
     """Base of every message: a tagged array on the wire."""
 
 

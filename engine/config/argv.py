@@ -14,13 +14,13 @@ from paddock.engine.config.serve import ServeConfig
 def to_argv(config: ServeConfig) -> list[str]:
     """Write what follows `serve MODEL`: the arguments that differ from their defaults, by group.
 
-    Secrets are left out: they reach the process through its environment. So is `--config`, whose content is
-    in the configuration already.
+    Secrets are left out: they reach the process through its environment. So are `--config` and `--backend`:
+    what they name is in the configuration already, in the words of the flags written here.
     """
     words: list[str] = []
     for entry in entries():
         value = getattr(getattr(config, entry.group), entry.name)
-        skipped = entry.argument.secret or entry.flag in ("--model", "--config")
+        skipped = entry.argument.secret or entry.flag in ("--model", "--config", "--backend")
         if not skipped and not same(value, entry.default):
             words += _flag(entry, value)
     return words
@@ -29,7 +29,7 @@ def to_argv(config: ServeConfig) -> list[str]:
 def _flag(entry: Entry, value: Any) -> list[str]:
     match entry.kind.base:
         case "bool":
-            return [entry.flag if value else str(entry.negation)]
+            return [entry.flag if value else entry.negation or f"{entry.flag}=false"]
         case "list":
             return list(_list(entry, value))
         case "json" | "object" | "map":

@@ -8,7 +8,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from paddock.engine.config.catalogue import Entry, by_path, group_entries, nearest
+from paddock.engine.config.catalogue import Entry, group_entries, nearest
 from paddock.engine.config.groups import GROUPS
 from paddock.engine.config.kinds import Kind, describe, kind_of
 from paddock.engine.config.naming import flag_of
@@ -75,20 +75,22 @@ def _problems(details: Sequence[ErrorDetails]) -> list[Problem]:
         if _is_refusal(detail):
             problems += cast(Refusals, detail["ctx"]["error"]).problems
         else:
-            problems.append(_problem(detail))
+            location = detail["loc"]
+            fields = {each.name: each for each in group_entries(str(location[0]))} if location else {}
+            problems.append(problem_of(cast(dict[str, Any], detail), fields))
     return problems
 
 
-def _problem(detail: ErrorDetails) -> Problem:
+def problem_of(detail: Mapping[str, Any], fields: Mapping[str, Entry]) -> Problem:
+    """Word one error of pydantic; `fields` are the arguments of the group that its location begins with."""
     location, given = detail["loc"], detail["input"]
     if len(location) < 2:
         known = ", ".join(GROUPS)
         wrong = location and location[0] in GROUPS
         return Problem(location, "must be an object with fields" if wrong else f"must be one of {known}")
-    entry = by_path().get((str(location[0]), str(location[1])))
+    entry = fields.get(str(location[1]))
     if entry is None:
-        hint = nearest(str(location[1]), [each.name for each in group_entries(str(location[0]))])
-        return Problem(location[:2], f"unknown argument{hint}")
+        return Problem(location[:2], f"unknown argument{nearest(str(location[1]), fields)}")
     path, kind = _inner(entry, location[2:])
     if kind is None:
         return Problem(path, "unknown key" + _known_keys(entry, path))

@@ -14,6 +14,15 @@ from paddock.engine.config.kinds import Kind, kind_of
 from paddock.engine.config.naming import camel, flag_of, negation_of
 
 
+SPEC_PATHS: Mapping[tuple[str, str], str] = {
+    ("model", "model"): "spec.model.uri",
+    ("worker", "backend"): "spec.backend",
+    ("sglang", "model_path"): "spec.model.uri",
+    ("sglang", "api_key"): "spec.frontend.apiKeySecretRef",
+}
+"""The few arguments that are not a field of their group: in a cluster the model names a source."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One argument with all its names."""
@@ -42,10 +51,9 @@ class Entry:
 
     @property
     def spec_path(self) -> str:
-        """The whole field path in an InferenceService; the model is `spec.model.uri`."""
-        if (self.group, self.name) == ("model", "model"):
-            return "spec.model.uri"
-        return f"spec.{camel(self.group)}.{self.spec_field}"
+        """The whole field path in an InferenceService."""
+        elsewhere = SPEC_PATHS.get((self.group, self.name))
+        return elsewhere or f"spec.{camel(self.group)}.{self.spec_field}"
 
     @property
     def deprecated(self) -> bool:
@@ -57,11 +65,12 @@ class Entry:
 def entries() -> tuple[Entry, ...]:
     """List every argument, by group and then in order of declaration."""
     return tuple(
-        _entry(group, name, info) for group, cls in GROUPS.items() for name, info in cls.model_fields.items()
+        entry_of(group, name, info) for group, cls in GROUPS.items() for name, info in cls.model_fields.items()
     )
 
 
-def _entry(group: str, name: str, info: FieldInfo) -> Entry:
+def entry_of(group: str, name: str, info: FieldInfo) -> Entry:
+    """Gather what a declared field says about its argument."""
     extra = cast(Mapping[str, Any], info.json_schema_extra)
     return Entry(group, name, extra[EXTRA_KEY], kind_of(info), info.default, info.description or "")
 
@@ -82,6 +91,14 @@ def by_flag() -> Mapping[str, Entry]:
 def group_entries(group: str) -> tuple[Entry, ...]:
     """List the arguments of one group."""
     return tuple(entry for entry in entries() if entry.group == group)
+
+
+@cache
+def spec_entries(group: str) -> Mapping[str, Entry]:
+    """Map the fields that a group has in an InferenceService to their arguments."""
+    return {
+        entry.spec_field: entry for entry in group_entries(group) if (group, entry.name) not in SPEC_PATHS
+    }
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

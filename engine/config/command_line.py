@@ -8,14 +8,15 @@ from itertools import takewhile
 from typing import Any
 
 from paddock.engine.config.build import build
-from paddock.engine.config.catalogue import Entry, by_flag, by_path, entries, nearest
-from paddock.engine.config.config_file import read_config_file
-from paddock.engine.config.environment import read_environment
+from paddock.engine.config.catalogue import Entry, by_flag, nearest
+from paddock.engine.config.config_file import read_yaml
+from paddock.engine.config.environment import announces, read_environment
 from paddock.engine.config.kinds import Kind, describe
-from paddock.engine.config.layer import Layer, merge
+from paddock.engine.config.layer import Layer, Sourced, merge
 from paddock.engine.config.problems import ArgumentError, Problem, shown
-from paddock.engine.config.removed import Removed, removed_by_flag
+from paddock.engine.config.removed import Removed
 from paddock.engine.config.serve import ServeConfig
+from paddock.engine.config.vocabulary import SGLANG, Vocabulary, vocabulary
 from paddock.engine.config.words import from_dotted, from_text, from_words
 
 logger = logging.getLogger(__name__)
@@ -32,32 +33,73 @@ def parse_serve(
     Precedence: command line, then `--config` file, then environment, then default. `warn` is called for each
     argument with a successor. Raises ArgumentError with every problem found.
     """
-    given = read_command_line(argv)
-    layers = [read_environment(environ), given]
-    path = given.values.get("service", {}).get("config")
-    if isinstance(path, str):
-        layers.insert(1, read_config_file(path))
-    merged = merge(layers)
+    return read_sources(argv, environ, warn).config
+
+
+def read_sources(
+    argv: Sequence[str], environ: Mapping[str, str], warn: Callable[[str], None] = logger.warning
+) -> Sourced:
+    """Read a configuration as `parse_serve` does, and keep where each value came from."""
+    merged = gather(argv, environ)
     built = build(merged.values, merged.origins)
-    for warning in merged.warnings:
+    for warning in merged.warnings if announces(environ) else ():
         warn(warning)
     if built.config is None or merged.problems:
         raise ArgumentError([*merged.problems, *built.problems])
-    return built.config
+    return Sourced(built.config, merged.sources)
 
 
-def read_command_line(argv: Sequence[str]) -> Layer:
+def gather(argv: Sequence[str], environ: Mapping[str, str]) -> Layer:
+    """Read every source into raw values of our own arguments, the strongest winning; nothing is validated."""
+    path = early_value(argv, by_flag()["--config"])
+    file = read_yaml(path) if path else None
+    backend = early_value(argv, by_flag()["--backend"]) or (file.backend if file else "") or "vllm"
+    words = vocabulary(backend)
+    layers = [file.layer(words)] if file else []
+    given = merge([*layers, read_command_line(argv, words)])
+    if backend == SGLANG:
+        given = _translated(given)
+    return merge([*_dialect_defaults(backend), read_environment(environ), given])
+
+
+def early_value(argv: Sequence[str], entry: Entry) -> str | None:
+    """Find what must be known before all else can be read: the dialect and the file. The last one counts."""
+    names, found = (entry.flag, *entry.argument.aliases), None
+    words = list(takewhile(lambda word: word != "--", argv))
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, inline, _ = _split(word)
+        if _is_flag(word) and name in names:
+            found = following if inline is None else inline
+    return found
+
+
+def _translated(given: Layer) -> Layer:
+    from paddock.engine.config.sglang.layer import translated
+
+    return translated(given)
+
+
+def _dialect_defaults(backend: str) -> list[Layer]:
+    if backend != SGLANG:
+        return []
+    from paddock.engine.config.sglang.layer import dialect_defaults
+
+    return [dialect_defaults()]
+
+
+def read_command_line(argv: Sequence[str], words: Vocabulary | None = None) -> Layer:
     """Read words into raw values, without the file and the environment."""
-    reader = _Reader(list(argv))
+    reader = _Reader(list(argv), words or vocabulary("vllm"))
     reader.read()
     reader.layer.settle()
     return reader.layer
 
 
 class _Reader:
-    def __init__(self, words: list[str]) -> None:
+    def __init__(self, words: list[str], known: Vocabulary) -> None:
         self.words = words
-        self.layer = Layer()
+        self.known = known
+        self.layer = Layer(source="command line")
         self.positionals: list[str] = []
         self.pieces: list[Callable[[], None]] = []
 
@@ -80,9 +122,9 @@ class _Reader:
         if not self.positionals:
             return
         model, *rest = self.positionals
-        entry = by_path()["model", "model"]
+        entry = self.known.model
         if self.layer.get(entry) is not None:
-            self._problem(model, "the model is given twice, here and as --model")
+            self._problem(model, f"the model is given twice, here and as {entry.flag}")
         self.layer.put(entry, model, "the model")
         for word in rest:
             self._problem(shown(word), "unexpected argument; only the model stands without a flag")
@@ -91,14 +133,14 @@ class _Reader:
         if _LEVEL.fullmatch(word):
             word = f"-O={word[2:]}"
         name, inline, dotted = _split(word)
-        entry = by_flag().get(name)
+        entry = self.known.flags.get(name)
         if entry is not None and dotted:
             self._dotted(entry, dotted, word, inline)
         elif entry is not None:
             self._entry(entry, name, inline)
-        elif (negated := _negations().get(name)) is not None:
+        elif (negated := self.known.negations.get(name)) is not None:
             self._negation(negated, name, inline)
-        elif (removed := removed_by_flag().get(name)) is not None:
+        elif (removed := self.known.removed.get(name)) is not None:
             self._removed(removed, name, inline)
         else:
             self._unknown(name)
@@ -164,8 +206,7 @@ class _Reader:
     def _unknown(self, name: str) -> None:
         # Its values, if it has any, would otherwise be taken for the model.
         self._values()
-        known = [*by_flag(), *_negations(), *removed_by_flag()]
-        self._problem(shown(name), f"unknown flag{nearest(name, known)}")
+        self._problem(shown(name), f"unknown flag{nearest(name, self.known.known())}")
 
     def _value(self, entry: Entry, name: str, inline: str | None) -> str | None:
         if inline is not None:
@@ -197,10 +238,6 @@ def _split(word: str) -> tuple[str, str | None, list[str]]:
     head, equals, inline = word.partition("=")
     name, *keys = head.split(".")
     return name.replace("_", "-"), inline if equals else None, keys
-
-
-def _negations() -> Mapping[str, Entry]:
-    return {entry.negation: entry for entry in entries() if entry.negation}
 
 
 def _old_value(removed: Removed, words: Sequence[str]) -> object:

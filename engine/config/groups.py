@@ -13,6 +13,7 @@ from paddock.engine.config.parallel import ParallelConfig
 from paddock.engine.config.scheduler import SchedulerConfig
 from paddock.engine.config.service import ServiceConfig
 from paddock.engine.config.structured_outputs import StructuredOutputsConfig
+from paddock.engine.config.worker import WorkerConfig
 
 GROUPS: dict[str, type[Group]] = {
     "model": ModelConfig,
@@ -27,4 +28,5 @@ GROUPS: dict[str, type[Group]] = {
     "frontend": FrontendConfig,
     "engine": EngineConfig,
     "service": ServiceConfig,
+    "worker": WorkerConfig,
 }

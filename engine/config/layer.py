@@ -1,6 +1,6 @@
 """The values that one source gives (command line, file or environment), before the sources are merged."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,9 +9,18 @@ from paddock.engine.config.catalogue import Entry
 from paddock.engine.config.naming import flag_of
 from paddock.engine.config.problems import Problem
 from paddock.engine.config.removed import Removed
+from paddock.engine.config.serve import ServeConfig
 from paddock.engine.config.translation import place, replace_deprecated
 
 Field = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """A configuration, and for every argument that is not at its default what set it."""
+
+    config: ServeConfig
+    sources: Mapping[Field, str]
 
 
 @dataclass(slots=True)
@@ -23,6 +32,11 @@ class Layer:
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     retired: dict[str, tuple[Removed, object, str]] = field(default_factory=dict)
+    source: str = ""
+    """What the layer was read from."""
+
+    sources: dict[Field, str] = field(default_factory=dict)
+    """In a merged layer, what each value was read from."""
 
     def put(self, entry: Entry, value: object, origin: str = "") -> None:
         """Set a value; the last one given counts."""
@@ -74,6 +88,7 @@ def merge(layers: Iterable[Layer]) -> Layer:
             for name, value in fields.items():
                 merged.values.setdefault(group, {})[name] = value
                 merged.origins.pop((group, name), None)
+                merged.sources[group, name] = layer.sources.get((group, name), layer.source)
         merged.origins |= layer.origins
         merged.problems += layer.problems
         merged.warnings += layer.warnings

@@ -7,7 +7,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from paddock.engine.config.argument import State
-from paddock.engine.config.catalogue import Entry, group_entries
+from paddock.engine.config.catalogue import Entry, by_path, spec_entries
 from paddock.engine.config.expression import Scope
 from paddock.engine.config.groups import GROUPS
 from paddock.engine.config.kinds import Kind, kind_of
@@ -21,6 +21,7 @@ from paddock.engine.config.values import INT32_MAX, MAX_JSON_TEXT, MAX_SECRET_NA
 Schema = dict[str, Any]
 
 EXACT_DOUBLE_MAX = 2**53
+WHOLE_NUMBER = {"rule": "int(self) == self", "message": "must be written without a decimal point"}
 JSON_PATTERN = r"^\s*\{(.|\n)*\}\s*$"
 
 
@@ -31,12 +32,24 @@ def group_schemas() -> dict[str, Schema]:
 
 
 def cross_group_rules() -> list[Schema]:
-    """List the rules over `spec` that read more than one group."""
-    return [
+    """List the rules over `spec` that read more than one group, or a group and the SGLang dialect."""
+    from paddock.engine.config.sglang.schema import spec_rules
+
+    own = [
         _rule_schema(rule, lambda group, name: f"{camel(group)}.{camel(name)}")
         for rule in RULES
         if len(rule.groups) > 1
     ]
+    return [*own, *spec_rules()]
+
+
+@cache
+def dialect_schemas() -> dict[str, Schema]:
+    """Map `backend` and the fields of its dialects to their schemas, which stand beside the groups."""
+    from paddock.engine.config.sglang.schema import sglang_schema
+
+    entry = by_path()["worker", "backend"]
+    return {"backend": entry_schema(entry, field_rules(entry)), "sglang": sglang_schema()}
 
 
 def _group_schema(group: str) -> Schema:
@@ -47,9 +60,7 @@ def _group_schema(group: str) -> Schema:
         # The API server goes on to fill in the defaults of the fields inside.
         "default": {},
         "properties": {
-            entry.spec_field: _entry_schema(entry)
-            for entry in group_entries(group)
-            if (group, entry.name) != ("model", "model")
+            field: entry_schema(entry, field_rules(entry)) for field, entry in spec_entries(group).items()
         },
     }
     return schema | ({"x-kubernetes-validations": rules} if rules else {})
@@ -63,16 +74,29 @@ def _rule_schema(rule: Rule, path: Scope) -> Schema:
     }
 
 
-def _entry_schema(entry: Entry) -> Schema:
+def entry_schema(entry: Entry, rules: list[Schema], with_default: bool = True) -> Schema:
+    """The schema of one argument; `with_default` lets the API server write its default into the object."""
     schema = _secret_schema() if entry.argument.secret else _kind_schema(entry.kind)
     schema["description"] = _description(entry)
     if (minimum := entry.argument.cluster_minimum) is not None:
         schema["minimum"] = minimum
-    if not entry.deprecated and (default := _plain_default(entry.kind, entry.default)) is not None:
+    default = _plain_default(entry.kind, entry.default)
+    if with_default and not entry.deprecated and default is not None:
         schema["default"] = default
-    if rules := field_rules(entry):
+    if not rules:
+        _only_whole_numbers(schema)
+    if rules:
         schema["x-kubernetes-validations"] = rules
     return schema
+
+
+def _only_whole_numbers(schema: Schema) -> None:
+    """Have the API server look at integers that no rule reads: only then does it refuse 8.0, as we do."""
+    if schema.get("type") == "integer":
+        schema["x-kubernetes-validations"] = [WHOLE_NUMBER]
+    for inner in (*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")):
+        if isinstance(inner, dict):
+            _only_whole_numbers(inner)
 
 
 def _description(entry: Entry) -> str:

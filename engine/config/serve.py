@@ -21,6 +21,7 @@ from paddock.engine.config.scheduler import SchedulerConfig
 from paddock.engine.config.service import ServiceConfig
 from paddock.engine.config.structured_outputs import StructuredOutputsConfig
 from paddock.engine.config.translation import replace_deprecated
+from paddock.engine.config.worker import WorkerConfig
 
 
 class ServeConfig(Structure):
@@ -42,6 +43,7 @@ class ServeConfig(Structure):
     frontend: FrontendConfig = FrontendConfig()
     engine: EngineConfig = EngineConfig()
     service: ServiceConfig = ServiceConfig()
+    worker: WorkerConfig = WorkerConfig()
 
     @model_validator(mode="before")
     @classmethod

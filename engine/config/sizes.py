@@ -6,8 +6,10 @@ from decimal import Decimal
 UNITS = {"": 1} | {unit: 1000**power for power, unit in enumerate("kmgt", 1)}
 UNITS |= {unit: 1024**power for power, unit in enumerate("KMGT", 1)}
 
-# A fraction goes with the decimal units only: 1.5K is as likely a slip as it is 1536.
-SIZE_PATTERN = r"^([1-9][0-9]{0,15}[kmgtKMGT]?|[0-9]{1,12}\.[0-9]{1,12}[kmgt])$"
+# A fraction goes with the decimal units only: 1.5K is as likely a slip as it is 1536. Its digits come to a
+# whole number: at most 3 with k, 6 with m and so on.
+_FRACTIONS = "|".join(f"[0-9]{{1,{3 * power}}}{unit}" for power, unit in enumerate("kmgt", 1))
+SIZE_PATTERN = rf"^([1-9][0-9]{{0,15}}[kmgtKMGT]?|[0-9]{{1,12}}\.({_FRACTIONS}))$"
 
 _SIZE = re.compile(r"(?P<number>[0-9.]+)(?P<unit>[kmgtKMGT]?)")
 

@@ -2,19 +2,22 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paddock.engine.config.argument import State, Structure, same
 from paddock.engine.config.build import build
-from paddock.engine.config.catalogue import Entry, group_entries, nearest
+from paddock.engine.config.catalogue import Entry, by_path, nearest, spec_entries
 from paddock.engine.config.groups import GROUPS
-from paddock.engine.config.kinds import Kind, kind_of
+from paddock.engine.config.kinds import Kind, describe, kind_of
 from paddock.engine.config.naming import camel
-from paddock.engine.config.problems import SpecError, in_spec
+from paddock.engine.config.problems import Problem, SpecError, in_spec, shown
 from paddock.engine.config.refusals import refusal
 from paddock.engine.config.serve import ServeConfig
 from paddock.engine.config.values import MAX_SECRET_NAME, SECRET_KEY
+from paddock.engine.config.vocabulary import SGLANG
+
+if TYPE_CHECKING:
+    from paddock.engine.config.sglang.translation import Translation
 
 Error = tuple[str, str]
 
@@ -28,17 +31,26 @@ def from_spec(
     values reach the process through its environment. Raises SpecError with every problem found.
     """
     reader = _SpecReader()
-    raw = {group: reader.group(group, spec.get(camel(group))) for group in GROUPS}
+    raw = {group: reader.fields(f"spec.{camel(group)}", spec.get(camel(group)), spec_entries(group)) for group in GROUPS}
+    dialect = reader.dialect(spec, raw)
+    raw = dialect.values if dialect else raw
     if model_path is not None:
         raw["model"]["model"] = model_path
     built = build(raw)
     for warning in built.warnings if warn else ():
         assert warn is not None
         warn(warning)
-    errors = [*reader.errors, *map(in_spec, built.problems)]
+    errors = [*reader.errors, *(_worded(problem, dialect) for problem in built.problems)]
     if errors or built.config is None:
         raise SpecError(errors)
     return built.config
+
+
+def _worded(problem: Problem, dialect: "Translation | None") -> Error:
+    """Word a problem; one with a value that came from the dialect is reported where it was written."""
+    path, message = in_spec(problem)
+    entry = dialect.origins.get((str(problem.path[0]), str(problem.path[1]))) if dialect else None
+    return (entry.spec_path, f"becomes {path}: {message}") if entry else (path, message)
 
 
 class _SpecReader:
@@ -47,18 +59,38 @@ class _SpecReader:
     def __init__(self) -> None:
         self.errors: list[Error] = []
 
-    def group(self, group: str, given: object) -> dict[str, Any]:
-        path = f"spec.{camel(group)}"
+    def dialect(self, spec: Mapping[str, Any], raw: Mapping[str, dict[str, Any]]) -> "Translation | None":
+        """Translate `spec.sglang` into `raw`, if `spec.backend` says so."""
+        entry = by_path()["worker", "backend"]
+        backend, given = spec.get("backend"), spec.get(SGLANG)
+        if backend is not None and backend not in entry.kind.choices:
+            self.errors.append((entry.spec_path, f"{shown(backend, quoted=True)}: must be {describe(entry.kind)}"))
+        elif given is not None and backend != SGLANG:
+            self.errors.append(("spec.sglang", "needs spec.backend sglang"))
+        if given is None or backend != SGLANG:
+            return None
+        # Its 168 fields take a while to declare, and few resources need them.
+        from paddock.engine.config.sglang.catalogue import sglang_spec_entries
+        from paddock.engine.config.sglang.translation import translate
+
+        values = self.fields("spec.sglang", given, sglang_spec_entries())
+        # Pods listen on every address, whatever the dialect's default is.
+        values.pop("host", None)
+        done = translate(values, raw)
+        self.errors += map(in_spec, done.problems)
+        return done
+
+    def fields(self, path: str, given: object, known: Mapping[str, Entry]) -> dict[str, Any]:
+        """Read the fields of one object into raw values by argument name."""
         if given is None:
             return {}
         if not isinstance(given, Mapping):
             self.errors.append((path, "must be an object"))
             return {}
-        known = _fields(group)
         values: dict[str, Any] = {}
         for field, value in given.items():
             entry = known.get(field)
-            if value is None or (group == "model" and field == "uri"):
+            if value is None or (path, field) == ("spec.model", "uri"):
                 continue
             if entry is None:
                 self.errors.append((f"{path}.{field}", f"unknown field{nearest(str(field), known)}"))
@@ -78,7 +110,7 @@ class _SpecReader:
         if kind.base == "json" and not isinstance(value, str):
             self.errors.append((path, "must be text that holds a JSON object"))
             return {}
-        return _integral(value) if kind.base in ("int", "size", "enum") else value
+        return value
 
     def keys(self, given: Mapping[str, Any], structure: type[Structure], path: str) -> dict[str, Any]:
         known = {camel(name): name for name in structure.model_fields}
@@ -90,14 +122,6 @@ class _SpecReader:
                 info = structure.model_fields[known[key]]
                 values[known[key]] = self.value(value, kind_of(info), f"{path}.{key}")
         return values
-
-
-@cache
-def _fields(group: str) -> Mapping[str, Entry]:
-    entries = {entry.spec_field: entry for entry in group_entries(group)}
-    if group == "model":
-        del entries["model"]
-    return entries
 
 
 def _secret(entry: Entry, value: object) -> Iterator[Error]:
@@ -117,8 +141,3 @@ def _in_cluster(entry: Entry, value: object) -> Iterator[Error]:
     lowest = argument.cluster_minimum
     if lowest is not None and isinstance(value, int | float) and value < lowest:
         yield entry.spec_path, f"{value}: must be at least {lowest} in a cluster"
-
-
-def _integral(value: object) -> object:
-    """JSON has one kind of number: for the API server 8.0 is a whole number."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value

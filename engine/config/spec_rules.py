@@ -20,24 +20,28 @@ def field_rules(entry: Entry) -> list[Rule]:
     argument = entry.argument
     if argument.secret:
         works = argument.state is State.WORKS
-        return [] if works else [{"rule": NEVER, "message": _named(entry, refusal(entry, None))}]
+        return [] if works else [{"rule": NEVER, "message": named(entry, refusal(entry, None))}]
     rules = [_refused_value(entry, value) for value in argument.refused_values]
+    if entry.kind.base == "size":
+        # The pattern lets 0.0k pass.
+        rules.append({"rule": "string(self).find('[1-9]') != ''", "message": named(entry, "must be above 0")})
     if entry.deprecated:
         rules += _deprecated(entry)
     elif argument.cluster_reason:
         reason = f"cannot be changed here: {argument.cluster_reason}"
-        rules.append({"rule": equals_default(entry.kind, entry.default), "message": _named(entry, reason)})
+        rules.append({"rule": equals_default(entry.kind, entry.default), "message": named(entry, reason)})
     elif argument.supported is not None or argument.state in (State.REFUSED, State.NOT_YET):
-        rules.append({"rule": _supported(entry), "message": _named(entry, refusal(entry, None))})
+        rules.append({"rule": _supported(entry), "message": named(entry, refusal(entry, None))})
     return rules
 
 
-def _named(entry: Entry, message: str) -> str:
+def named(entry: Entry, message: str) -> str:
+    """Begin a message with the field and its flag."""
     return f"{camel(entry.name)} ({entry.flag}): {message}"
 
 
 def _refused_value(entry: Entry, value: object) -> Rule:
-    return {"rule": f"self != {literal(value)}", "message": _named(entry, refusal(entry, value))}
+    return {"rule": f"self != {literal(value)}", "message": named(entry, refusal(entry, value))}
 
 
 def _supported(entry: Entry) -> str:
@@ -87,7 +91,7 @@ def _deprecated(entry: Entry) -> list[Rule]:
         return []
     assert entry.argument.successor is not None, "a deprecated argument has a successor"
     message = f"becomes {entry.argument.successor.text}, which is not supported yet; leave it unset"
-    return [{"rule": f"self in {literal(works)}" if works else NEVER, "message": _named(entry, message)}]
+    return [{"rule": f"self in {literal(works)}" if works else NEVER, "message": named(entry, message)}]
 
 
 def _candidates(entry: Entry) -> list[Any]:

@@ -136,7 +136,6 @@ def ask_from_inside(models: Kubectl, url: str) -> None:
 
 
 def next_commands(target: Target, url: str) -> None:
-    kubectl = target.cluster.kubectl
     print("\nTry next:")
     for line in (
         *(['eval "$(python3 tests/local_cluster/cluster.py env --name demo)"'] if target.is_local else []),

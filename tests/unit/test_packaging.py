@@ -39,18 +39,3 @@ def test_importing_the_light_parts_loads_neither_torch_nor_transformers(module: 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
-
-
-def test_no_page_names_a_machine_or_a_registry_mirror() -> None:
-    tracked = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split("\n")
-    texts = [
-        ROOT / name for name in tracked if name.endswith((".py", ".md", ".yaml", ".toml", ".json", ".lock"))
-    ]
-
-    named = [
-        str(path) for path in texts if path.is_file() and "/".join(["", "work", "main"]) in path.read_text()
-    ]
-
-    assert named == []

@@ -1,0 +1,174 @@
+"""Every environment variable of the dialect, under our prefix: what it does and whether it does it yet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from paddock.engine.config.argument import State
+from paddock.engine.config.catalogue import by_path
+
+PREFIX = "PADDOCK_"
+
+Form = Literal["bool", "int", "float", "str", "path", "list"]
+Default = bool | int | float | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One variable; `suffix` is what the dialect writes after its own prefix."""
+
+    suffix: str
+    form: Form
+    default: Default
+    effect: str
+    own_state: State = State.NOT_YET
+    reason: str = ""
+    field: tuple[str, str] | None = None
+    """The argument that the variable supplies."""
+
+    secret: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name in the environment."""
+        return PREFIX + self.suffix
+
+    @property
+    def state(self) -> State:
+        """The state; a variable that supplies an argument works as far as that does."""
+        if self.field is None or self.own_state is State.DEPRECATED:
+            return self.own_state
+        return by_path()[self.field].argument.state
+
+
+_WORKS, _REFUSED = State.WORKS, State.REFUSED
+_OLD_ENGINE = "there is one engine"
+_FOREIGN = "it tunes a library that this engine does not use"
+_BUILD = "nothing is compiled this way here"
+_PLATFORM = "this engine serves NVIDIA GPUs and CPUs"
+_TEST = "it is a switch of another project's tests"
+_RAY = "workers are not started through Ray"
+_DP_SIZE = ("parallel", "data_parallel_size")
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable("API_KEY", "str", None, "API key when --api-key is not given.",
+             field=("frontend", "api_key"), secret=True),
+    Variable("LOGGING_CONFIG_PATH", "path", None, "JSON logging configuration when --log-config-file is not given.",
+             field=("frontend", "log_config_file")),
+    Variable("DP_SIZE", "int", 1, "Data-parallel ranks when --data-parallel-size is not given.", field=_DP_SIZE),
+    Variable("DP_RANK", "int", 0, "Data-parallel rank when --data-parallel-rank is not given.",
+             field=("parallel", "data_parallel_rank")),
+    Variable("DP_MASTER_IP", "str", "127.0.0.1", "Address of data-parallel rank 0.",
+             field=("parallel", "data_parallel_address")),
+    Variable("DP_MASTER_PORT", "int", 0, "Port at which data-parallel rank 0 listens for the others.",
+             field=("parallel", "data_parallel_rpc_port")),
+    Variable("MM_INPUT_CACHE_GIB", "float", 4.0, "Old form of --mm-processor-cache-gb.", State.DEPRECATED,
+             field=("multimodal", "mm_processor_cache_gb")),
+    Variable("NO_DEPRECATION_WARNING", "bool", False, "Deprecated arguments are translated without a warning.", _WORKS),
+    Variable("STEP_TIMEOUT_SECONDS", "float", 300.0, "Seconds after which one engine step counts as hung.", _WORKS),
+    Variable("DRAIN_TIMEOUT_SECONDS", "float", 300.0, "Seconds that running requests get when the server stops.", _WORKS),
+    Variable("CPU_KERNELS", "str", None, "Chooses the CPU kernels by hand.", _WORKS),
+    Variable("CACHE", "path", None, "Folder of what the project builds and caches.", _WORKS),
+    Variable("DO_NOT_TRACK", "bool", False, "No usage data is sent; none ever is.", _WORKS),
+    Variable("NO_USAGE_STATS", "bool", False, "No usage data is sent; none ever is.", _WORKS),
+    Variable("ALLOW_LONG_MAX_MODEL_LEN", "bool", False, "--max-model-len may exceed what the model declares."),
+    Variable("ALLOW_RUNTIME_LORA_UPDATING", "bool", False, "Adapters may be loaded and unloaded through the API."),
+    Variable("ASSETS_CACHE", "path", None, "Where downloaded sample assets are kept."),
+    Variable("ATTENTION_BACKEND", "str", None, "Forces one attention implementation.",
+             reason="it is chosen by the device"),
+    Variable("AUDIO_FETCH_TIMEOUT", "int", 10, "Seconds to fetch an audio URL."),
+    Variable("CACHE_ROOT", "path", None, "Folder for caches such as compiled kernels."),
+    Variable("CONFIGURE_LOGGING", "bool", True, "Off leaves Python logging as it is."),
+    Variable("CONFIG_ROOT", "path", None, "Folder for configuration files."),
+    Variable("CPU_KVCACHE_SPACE", "int", 4, "GiB of KV cache on a CPU.", reason="use --kv-cache-memory-bytes"),
+    Variable("CPU_OMP_THREADS_BIND", "str", "auto", "CPU cores for the compute threads."),
+    Variable("CUDART_SO_PATH", "path", None, "Where the CUDA runtime library is."),
+    Variable("ENABLE_V1_MULTIPROCESSING", "bool", True, "Offline use runs the engine in its own process."),
+    Variable("ENGINE_ITERATION_TIMEOUT_S", "int", 60, "Seconds after which one engine step counts as hung.",
+             reason="use PADDOCK_STEP_TIMEOUT_SECONDS"),
+    Variable("FUSED_MOE_CHUNK_SIZE", "int", 32768, "Tokens per chunk in the fused MoE layer."),
+    Variable("HOST_IP", "str", "", "Address that this node announces to its peers; never the API's."),
+    Variable("IMAGE_FETCH_TIMEOUT", "int", 5, "Seconds to fetch an image URL."),
+    Variable("K_SCALE_CONSTANT", "int", 200, "Divisor for computed FP8 key scales."),
+    Variable("Q_SCALE_CONSTANT", "int", 200, "Divisor for computed FP8 query scales."),
+    Variable("V_SCALE_CONSTANT", "int", 100, "Divisor for computed FP8 value scales."),
+    Variable("KEEP_ALIVE_ON_ENGINE_DEATH", "bool", False, "The API process stays up after the engine died."),
+    Variable("LOCAL_RANK", "int", 0, "GPU number of this process within its node."),
+    Variable("LOGGING_LEVEL", "str", "INFO", "Lowest level that is logged."),
+    Variable("LOGGING_PREFIX", "str", "", "Text put before every log line."),
+    Variable("LOG_BATCHSIZE_INTERVAL", "float", -1.0, "Seconds between statistics of batch sizes."),
+    Variable("MLA_DISABLE", "bool", False, "Models with latent attention run with ordinary attention."),
+    Variable("NCCL_SO_PATH", "path", None, "Loads this NCCL library instead of the one found."),
+    Variable("PLUGINS", "list", None, "Comma-separated plug-ins to load."),
+    Variable("PORT", "int", None, "First port for internal communication; never the API's."),
+    Variable("PP_LAYER_PARTITION", "str", None, "Layers per pipeline stage, as comma-separated numbers."),
+    Variable("RINGBUFFER_WARNING_INTERVAL", "int", 60, "Seconds between warnings that a queue to workers is full."),
+    Variable("RPC_BASE_PATH", "path", None, "Folder of the sockets between API server and engine."),
+    Variable("RPC_TIMEOUT", "int", 10000, "Milliseconds that the API server waits for a short answer."),
+    Variable("S3_ACCESS_KEY_ID", "str", None, "Access key for weights in S3.", secret=True),
+    Variable("S3_ENDPOINT_URL", "str", None, "Address of an S3-compatible store."),
+    Variable("S3_SECRET_ACCESS_KEY", "str", None, "Secret key for weights in S3.", secret=True),
+    Variable("SERVER_DEV_MODE", "bool", False, "Opens debugging endpoints."),
+    Variable("SKIP_P2P_CHECK", "bool", False, "Trusts the driver about direct copies between GPUs."),
+    Variable("TEST_DYNAMO_FULLGRAPH_CAPTURE", "bool", True, "Requires one compiled graph."),
+    Variable("TORCH_PROFILER_DIR", "path", None, "Allows profiling and says where traces go."),
+    Variable("USE_TRITON_AWQ", "bool", False, "AWQ weights use the Triton kernel."),
+    Variable("V1_OUTPUT_PROC_CHUNK_SIZE", "int", 128, "Outputs handled before the event loop gets a turn."),
+    Variable("VIDEO_FETCH_TIMEOUT", "int", 30, "Seconds to fetch a video URL."),
+    Variable("WORKER_MULTIPROC_METHOD", "str", None, "How worker processes start: fork or spawn."),
+    Variable("RAY_BUNDLE_INDICES", "str", "", "Places of Ray workers.", reason=_RAY),
+    Variable("RAY_PER_WORKER_GPUS", "float", 1.0, "GPUs of one Ray worker.", reason=_RAY),
+    Variable("USE_RAY_COMPILED_DAG", "bool", False, "Ray runs a compiled graph.", reason=_RAY),
+    Variable("USE_RAY_COMPILED_DAG_NCCL_CHANNEL", "bool", True, "Its channels are NCCL's.", reason=_RAY),
+    Variable("USE_RAY_COMPILED_DAG_OVERLAP_COMM", "bool", False, "It overlaps communication.", reason=_RAY),
+    Variable("USE_RAY_SPMD_WORKER", "bool", False, "Ray workers run in lockstep.", reason=_RAY),
+    *(
+        Variable(suffix, form, default, "Refused when set to anything else.", _REFUSED, reason)
+        for suffix, form, default, reason in (
+            ("USE_V1", "bool", True, _OLD_ENGINE),
+            ("LOGITS_PROCESSOR_THREADS", "int", None, _OLD_ENGINE),
+            ("V0_USE_OUTLINES_CACHE", "bool", False, _OLD_ENGINE),
+            ("TRACE_FUNCTION", "int", 0, "it is a debugging aid of another code base"),
+            ("CPU_MOE_PREPACK", "bool", True, _FOREIGN),
+            ("DISABLED_KERNELS", "list", None, _FOREIGN),
+            ("ENABLE_MOE_ALIGN_BLOCK_SIZE_TRITON", "bool", False, _FOREIGN),
+            ("FLASHINFER_FORCE_TENSOR_CORES", "bool", False, _FOREIGN),
+            ("FLASH_ATTN_VERSION", "int", None, _FOREIGN),
+            ("MARLIN_USE_ATOMIC_ADD", "bool", False, _FOREIGN),
+            ("USE_FLASHINFER_SAMPLER", "bool", False, _FOREIGN),
+            ("USE_MODELSCOPE", "bool", False, "models come from the sources of spec.model.uri"),
+            ("TARGET_DEVICE", "str", None, _BUILD),
+            ("USE_PRECOMPILED", "bool", False, _BUILD),
+            ("TEST_USE_PRECOMPILED_NIGHTLY_WHEEL", "bool", False, _BUILD),
+            ("OPENVINO_CPU_KV_CACHE_PRECISION", "str", None, _PLATFORM),
+            ("OPENVINO_DEVICE", "str", "CPU", _PLATFORM),
+            ("OPENVINO_ENABLE_QUANTIZED_WEIGHTS", "bool", False, _PLATFORM),
+            ("OPENVINO_KVCACHE_SPACE", "int", 0, _PLATFORM),
+            ("ROCM_FP8_PADDING", "bool", True, _PLATFORM),
+            ("TPU_DISABLE_TOPK_TOPP_OPTIMIZATION", "bool", False, _PLATFORM),
+            ("USE_HPU_CONTIGUOUS_CACHE_FETCH", "bool", True, _PLATFORM),
+            ("USE_TRITON_FLASH_ATTN", "bool", True, _PLATFORM),
+            ("XLA_CACHE_PATH", "path", None, _PLATFORM),
+            ("XLA_CHECK_RECOMPILATION", "bool", False, _PLATFORM),
+            ("USAGE_SOURCE", "str", None, "no usage data is collected"),
+            ("USAGE_STATS_SERVER", "str", None, "no usage data is collected"),
+            ("CI_USE_S3", "bool", False, _TEST),
+            ("TEST_FORCE_FP8_MARLIN", "bool", False, _TEST),
+            ("TEST_FORCE_LOAD_FORMAT", "str", None, _TEST),
+        )
+    ),
+)  # fmt: skip
+
+STANDARD: Mapping[str, str] = {
+    "CUDA_HOME": "Where the CUDA toolkit lies; read by compilers.",
+    "CUDA_VISIBLE_DEVICES": "GPUs that this process may use; read by CUDA.",
+    "LD_LIBRARY_PATH": "Where shared libraries are searched; read by the loader.",
+}
+"""Variables without our prefix that other software reads, with their usual effect."""
+
+
+@cache
+def by_name() -> Mapping[str, Variable]:
+    """Map every variable's name to it."""
+    return {variable.name: variable for variable in VARIABLES}

@@ -1,0 +1,1 @@
+"""Weights: reading checkpoint files and filling a model's parameters from them."""

@@ -1,0 +1,1 @@
+"""The worker: one device's model, cache and rows, and how a step's plan becomes tokens."""

@@ -1,0 +1,87 @@
+// What the kernels are told. Strides count elements; pointers are of the table's element type.
+#pragma once
+#include <cstdint>
+
+namespace paddock {
+
+struct LinearArgs {
+  const float* x;        // [rows, in], row stride x_stride; see dot.h for its order when the weight is bfloat16
+  const void* weight;    // [out, in], contiguous
+  const void* bias;      // [out] or null
+  void* out;             // [rows, out], contiguous
+  int64_t rows, in_features, out_features, x_stride;
+};
+
+struct NormArgs {
+  const void* x;         // [rows, dim], row stride x_stride
+  const void* residual;  // [rows, dim] contiguous, or null
+  const void* weight;    // [dim]
+  void* out;             // [rows, dim]
+  void* total;           // [rows, dim]: x + residual, when residual is given
+  int64_t rows, dim, x_stride;
+  float eps;
+};
+
+struct GateArgs {
+  const void* x;         // [rows, 2 * dim], contiguous
+  void* out;             // [rows, dim]
+  int64_t rows, dim;
+};
+
+struct RotaryArgs {
+  const void* qkv;       // [tokens, (heads + 2 * kv_heads) * head_dim], row stride qkv_stride
+  const float* cos;      // [tokens, rotary_dim / 2]
+  const float* sin;
+  const void* q_norm;    // [head_dim] or null
+  const void* k_norm;
+  void* query;           // [tokens, heads, head_dim]
+  void* key_cache;       // [blocks, kv_heads, block_size, head_dim], block stride cache_stride
+  void* value_cache;
+  const int64_t* slots;  // [tokens], -1 to skip
+  int64_t tokens, qkv_stride, heads, kv_heads, head_dim, rotary_half, block_size, cache_stride;
+  float eps;
+};
+
+struct AttentionArgs {
+  const void* query;         // [tokens, heads, head_dim], token stride query_stride
+  const void* key_cache;     // [blocks, kv_heads, block_size, head_dim], block stride cache_stride
+  const void* value_cache;
+  void* out;                 // [tokens, heads, head_dim], contiguous
+  const int32_t* cu_seqlens;
+  const int32_t* seq_lens;
+  const int32_t* block_table;  // [sequences, table_stride]
+  int64_t sequences, table_stride, query_stride, heads, kv_heads, head_dim, block_size, cache_stride;
+  int64_t window;            // 0 for none
+  float scale;
+};
+
+// A run of (token, group head) rows of one sequence and KV head, over a range of KV chunks.
+struct AttentionTask {
+  int64_t sequence, kv_head, first_row, rows, first_chunk, last_chunk;
+  float* partial;  // [rows, head_dim + 2] for (values, maximum, sum), or null to write the result
+};
+
+constexpr int64_t kLinearRows = 128;       // most rows and outputs in a task of a linear layer: its slice of x and
+constexpr int64_t kLinearOuts = 48;        // its accumulators stay in the second-level cache
+
+constexpr int64_t kAttentionRows = 32;     // most rows in a task
+constexpr int64_t kAttentionBlock = 64;    // positions that share one softmax update
+constexpr int64_t kAttentionChunk = 512;   // positions that one task of a split decode covers
+constexpr int64_t kAttentionMaxDim = 256;
+
+struct Kernels {
+  void (*linear)(const LinearArgs&, int64_t row0, int64_t row1, int64_t out0, int64_t out1);
+  void (*widen_rows)(const void* x, int64_t x_stride, int64_t dim, int64_t rows, float* out);
+  void (*norm)(const NormArgs&, int64_t row0, int64_t row1);
+  void (*gate)(const GateArgs&, int64_t row0, int64_t row1);
+  void (*rotary)(const RotaryArgs&, int64_t token0, int64_t token1);
+  void (*attend)(const AttentionArgs&, const AttentionTask&);
+  void (*merge)(const AttentionArgs&, const AttentionTask& first, int64_t chunks);
+};
+
+struct KernelSet {
+  const char* name;
+  Kernels float32, bfloat16;
+};
+
+}  // namespace paddock

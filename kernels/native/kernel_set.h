@@ -1,0 +1,17 @@
+// Instantiates the kernels for the instruction set that the including file selected.
+#pragma once
+#include "attention.h"
+#include "elementwise.h"
+#include "linear.h"
+
+namespace paddock::PADDOCK_ISA {
+
+template <class T>
+constexpr Kernels kernels_of() {
+  return {linear<T>, widen_rows<T>, norm<T>, gate<T>, rotary<T>, attend<T>, merge<T>};
+}
+
+extern const KernelSet kSet;
+const KernelSet kSet = {PADDOCK_ISA_NAME, kernels_of<float>(), kernels_of<bf16>()};
+
+}  // namespace paddock::PADDOCK_ISA

@@ -1,0 +1,54 @@
+"""Head norms, rotary embedding and cache write in one pass of the compiled kernel."""
+
+import torch
+
+from paddock.kernels import native
+
+
+def rotary_cache_write(
+    qkv: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor,
+    slot_mapping: torch.Tensor,
+    q_norm: torch.Tensor | None = None,
+    k_norm: torch.Tensor | None = None,
+    eps: float = 1e-6,
+) -> torch.Tensor:
+    """See `paddock.kernels.rotary_cache_write`."""
+    assert native.library is not None
+    assert qkv.stride(1) == 1
+    assert key_cache.dtype == value_cache.dtype == qkv.dtype
+    assert key_cache.stride() == value_cache.stride()
+    assert key_cache[0].is_contiguous()
+    assert slot_mapping.dtype == torch.int64
+    assert slot_mapping.is_contiguous()
+    cos, sin = cos.float().contiguous(), sin.float().contiguous()
+    tokens, width = qkv.shape
+    _, num_kv_heads, block_size, head_dim = key_cache.shape
+    num_heads = width // head_dim - 2 * num_kv_heads
+    query = qkv.new_empty(tokens, num_heads, head_dim)
+    native.library.rotary(
+        native.ELEMENT[qkv.dtype],
+        torch.get_num_threads(),
+        qkv.data_ptr(),
+        cos.data_ptr(),
+        sin.data_ptr(),
+        0 if q_norm is None else q_norm.data_ptr(),
+        0 if k_norm is None else k_norm.data_ptr(),
+        query.data_ptr(),
+        key_cache.data_ptr(),
+        value_cache.data_ptr(),
+        slot_mapping.data_ptr(),
+        tokens,
+        qkv.stride(0),
+        num_heads,
+        num_kv_heads,
+        head_dim,
+        cos.shape[1],
+        block_size,
+        key_cache.stride(0),
+        eps,
+    )
+    return query

@@ -1,0 +1,127 @@
+"""A random checkpoint shaped like Qwen3-0.6B, in our engine and in transformers, for the benchmarks beside this file."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, Qwen3Config, StoppingCriteria, StoppingCriteriaList
+
+from paddock.engine.config import parse_serve
+from paddock.engine.core import EngineCore
+from paddock.engine.executor.uni import UniExecutor
+from paddock.engine.messages import AddRequest
+from paddock.engine.models.shape import ModelShape
+from paddock.engine.sampling.params import SamplingParams
+from paddock.engine.settings import EngineSettings
+from paddock.engine.worker.host import thread_count
+
+CONFIG: dict[str, Any] = {
+    "vocab_size": 151_936,
+    "hidden_size": 1024,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "max_position_embeddings": 4096,
+    "tie_word_embeddings": True,
+    "eos_token_id": None,
+}
+
+
+@contextmanager
+def checkpoint() -> Iterator[Path]:
+    """A folder with the random bfloat16 checkpoint (1.2 GB), removed at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(0)
+        config = Qwen3Config(**CONFIG)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+        model.save_pretrained(folder)
+        del model
+        yield Path(folder)
+
+
+class Ours:
+    """The engine without its process."""
+
+    def __init__(self, folder: Path) -> None:
+        config = parse_serve([str(folder), "--max-num-seqs", "32", "--no-enable-prefix-caching"], os.environ)
+        shape = ModelShape.read(folder, config.model)
+        settings = EngineSettings.resolve(config, shape)
+        self.core = EngineCore(UniExecutor(settings, config, shape, folder), settings)
+        self.served = 0
+
+    def start(self, prompts: Sequence[Sequence[int]], max_tokens: int, **sampling: Any) -> None:
+        params = SamplingParams(max_tokens=max_tokens, ignore_eos=True, **({"temperature": 0.0} | sampling))
+        for prompt in prompts:
+            self.served += 1
+            self.core.add(AddRequest(f"r{self.served}", list(prompt), params, time.time()))
+
+    def step_seconds(self, prompts: Sequence[Sequence[int]], max_tokens: int, **sampling: Any) -> list[float]:
+        """Wall time of each step until all are done; the first ones compute the prompts."""
+        self.start(prompts, max_tokens, **sampling)
+        seconds = []
+        while self.core.has_work:
+            begun = time.perf_counter()
+            self.core.step()
+            seconds.append(time.perf_counter() - begun)
+        return seconds
+
+
+class Stamps(StoppingCriteria):  # type: ignore[misc]
+    """Notes when each token of `generate` was ready."""
+
+    def __init__(self) -> None:
+        self.times = [time.perf_counter()]
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        self.times.append(time.perf_counter())
+        return torch.zeros(input_ids.shape[0], dtype=torch.bool)
+
+
+class Theirs:
+    """transformers' generate, its defaults (SDPA attention, dynamic cache)."""
+
+    def __init__(self, folder: Path) -> None:
+        torch.set_num_threads(thread_count())
+        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
+
+    @torch.inference_mode()
+    def step_seconds(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[float]:
+        ids = torch.tensor([list(prompt) for prompt in prompts])
+        stamps = Stamps()
+        self.model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=max_tokens,
+            do_sample=False,
+            stopping_criteria=StoppingCriteriaList([stamps]),
+        )
+        return [later - earlier for earlier, later in zip(stamps.times, stamps.times[1:], strict=False)]
+
+
+def prompts(count: int, length: int) -> list[list[int]]:
+    drawn = torch.randint(
+        0, CONFIG["vocab_size"], (count, length), generator=torch.Generator().manual_seed(1)
+    )
+    rows: list[list[int]] = drawn.tolist()
+    return rows
+
+
+def read_bandwidth(buffer: torch.Tensor) -> float:
+    """Bytes per second of reading `buffer` once, all threads; it must be far larger than the caches."""
+    begun = time.perf_counter()
+    buffer.sum()
+    return buffer.nbytes / (time.perf_counter() - begun)
+
+
+def gemm_rate(left: torch.Tensor, right: torch.Tensor) -> float:
+    """Floating-point operations per second of one large matrix product."""
+    begun = time.perf_counter()
+    torch.mm(left, right)
+    return 2 * left.shape[0] * left.shape[1] * right.shape[1] / (time.perf_counter() - begun)

@@ -1,0 +1,127 @@
+"""The chart renders what the golden files show; `PADDOCK_UPDATE_GOLDEN=1` writes them anew."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from paddock.operator import client
+
+GOLDEN = Path(__file__).with_name("golden")
+Render = Callable[..., str]
+
+
+def objects(rendered: str) -> dict[str, dict[str, Any]]:
+    """The rendered objects by kind."""
+    return {item["kind"]: item for item in yaml.safe_load_all(rendered) if item}
+
+
+@pytest.fixture(scope="module")
+def defaults(render: Render) -> dict[str, dict[str, Any]]:
+    """What the chart renders without any value set."""
+    return objects(render("--set", "crds.install=false"))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("default", ["--set", "crds.install=false"]),
+        ("all-options", ["--values", str(GOLDEN / "all-options.values.yaml")]),
+    ],
+)
+def test_rendered_manifests_equal_the_golden_file(render: Render, name: str, arguments: list[str]) -> None:
+    golden = GOLDEN / f"{name}.yaml"
+    rendered = render(*arguments)
+    if os.environ.get("PADDOCK_UPDATE_GOLDEN"):
+        golden.write_text(rendered, encoding="utf-8")
+
+    assert rendered == golden.read_text(encoding="utf-8"), "set PADDOCK_UPDATE_GOLDEN=1 to accept the change"
+
+
+def test_the_operator_pod_meets_the_restricted_standard(defaults: dict[str, dict[str, Any]]) -> None:
+    pod = defaults["Deployment"]["spec"]["template"]["spec"]
+    container = pod["containers"][0]["securityContext"]
+
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["allowPrivilegeEscalation"] is False
+    assert container["capabilities"] == {"drop": ["ALL"]}
+    assert container["readOnlyRootFilesystem"] is True
+    assert not any("hostPath" in volume for volume in pod["volumes"])
+
+
+def test_the_operator_has_no_right_on_secrets_and_no_wildcard(defaults: dict[str, dict[str, Any]]) -> None:
+    rules = defaults["ClusterRole"]["rules"] + defaults["Role"]["rules"]
+
+    granted = {value for rule in rules for key in ("apiGroups", "resources", "verbs") for value in rule[key]}
+
+    assert "secrets" not in granted
+    assert "*" not in granted
+
+
+def test_leases_are_granted_in_the_operators_namespace_only(defaults: dict[str, dict[str, Any]]) -> None:
+    cluster_wide = {resource for rule in defaults["ClusterRole"]["rules"] for resource in rule["resources"]}
+
+    assert "leases" not in cluster_wide
+    assert defaults["Role"]["metadata"]["namespace"] == "paddock-system"
+    assert defaults["Role"]["rules"][0]["resources"] == ["leases"]
+
+
+def test_inference_services_are_read_and_only_their_status_is_written(
+    defaults: dict[str, dict[str, Any]],
+) -> None:
+    verbs = {
+        resource: set(rule["verbs"])
+        for rule in defaults["ClusterRole"]["rules"]
+        if rule["apiGroups"] == ["paddock.dev"]
+        for resource in rule["resources"]
+    }
+
+    assert verbs == {"inferenceservices": {"get", "list", "watch"}, "inferenceservices/status": {"patch"}}
+
+
+def test_the_operator_may_touch_the_kinds_that_its_client_knows_and_no_other(
+    defaults: dict[str, dict[str, Any]],
+) -> None:
+    rules = defaults["ClusterRole"]["rules"] + defaults["Role"]["rules"]
+    granted = {
+        (group, resource.split("/")[0])
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+    used = {
+        (prefix.split("/")[2] if prefix.startswith("/apis/") else "", plural)
+        for prefix, plural in client._PATHS.values()
+    }
+
+    assert granted == used
+
+
+def test_the_selector_survives_a_change_of_names(render: Render, defaults: dict[str, dict[str, Any]]) -> None:
+    renamed = objects(render("--set", "crds.install=false,fullnameOverride=other,nameOverride=name"))
+
+    assert renamed["Deployment"]["metadata"]["name"] == "other-operator"
+    assert renamed["Deployment"]["spec"]["selector"] == defaults["Deployment"]["spec"]["selector"]
+
+
+def test_a_foreign_service_account_is_bound_and_not_created(render: Render) -> None:
+    rendered = objects(
+        render("--set", "crds.install=false,serviceAccount.create=false,serviceAccount.name=theirs")
+    )
+
+    assert "ServiceAccount" not in rendered
+    assert rendered["ClusterRoleBinding"]["subjects"][0]["name"] == "theirs"
+    assert rendered["Deployment"]["spec"]["template"]["spec"]["serviceAccountName"] == "theirs"
+
+
+def test_without_rbac_nothing_is_granted(render: Render) -> None:
+    rendered = objects(render("--set", "crds.install=false,rbac.create=false"))
+
+    assert set(rendered) == {"ServiceAccount", "Deployment"}

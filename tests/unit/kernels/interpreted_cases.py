@@ -1,0 +1,72 @@
+"""Runs the Triton kernels on CPU tensors; one JSON line per case on standard output.
+
+A program of its own: Triton decides at its first import whether functions are interpreted, so TRITON_INTERPRET has to
+be set before anything else imports it. float16 stands for the 16-bit types: the interpreter multiplies bfloat16
+operands as the integers that hold them.
+"""
+
+import itertools
+import json
+
+import torch
+from paged_batch import Heads, random_batch
+
+from paddock.kernels.cache_write import reference as write_reference
+from paddock.kernels.cache_write import triton_kernel as write_kernel
+from paddock.kernels.paged_attention import reference, triton_kernel
+
+MIXED = ([1, 1, 1, 1, 17, 63, 1, 40], [1, 17, 63, 600, 17, 111, 5, 300])
+DECODES = ([1, 1], [111, 257])
+PROMPTS = ([63, 1, 9], [63, 1, 30])
+BATCHES = {"mixed": MIXED, "decodes": DECODES, "prompts": PROMPTS}
+HEADS = (Heads(2, 2, 64), Heads(4, 2, 80), Heads(4, 1, 96), Heads(7, 1, 128))
+BLOCK_SIZES = (1, 8, 16, 32)
+
+
+def attention_error(
+    lengths: tuple[list[int], list[int]],
+    heads: Heads,
+    block_size: int,
+    dtype: torch.dtype,
+    window: int | None,
+) -> float:
+    batch = random_batch(*lengths, heads, block_size, dtype, window)
+    inputs = (batch.query, batch.key_cache, batch.value_cache, batch.metadata, batch.scale)
+    out = torch.full_like(batch.query, float("nan"))
+    difference = (
+        triton_kernel.paged_attention(*inputs, out).float() - reference.paged_attention(*inputs).float()
+    )
+    return difference.abs().max().item()
+
+
+def write_error(heads: Heads, block_size: int, dtype: torch.dtype) -> float:
+    tokens = 29
+    qkv = torch.randn(tokens, 3 * heads.kv, heads.dim).to(dtype)
+    key, value = qkv[:, heads.kv : 2 * heads.kv], qkv[:, 2 * heads.kv :]
+    slots = torch.randperm(40 * block_size)[:tokens]
+    slots[::5] = -1
+    caches = [torch.zeros(40, heads.kv, block_size, heads.dim, dtype=dtype) for _ in range(4)]
+    write_kernel.cache_write(key, value, *caches[:2], slots)
+    write_reference.cache_write(key, value, *caches[2:], slots)
+    return sum((caches[i].float() - caches[i + 2].float()).abs().sum().item() for i in range(2))
+
+
+def report(name: str, error: float) -> None:
+    print(json.dumps({"name": name, "error": error}), flush=True)
+
+
+def main() -> None:
+    for (heads, block_size), dtype in itertools.product(
+        zip(HEADS, BLOCK_SIZES, strict=True), (torch.float32, torch.float16)
+    ):
+        kind = f"{heads}-block{block_size}-{dtype}"
+        report(f"write-{kind}", write_error(heads, block_size, dtype))
+        for (name, lengths), window in itertools.product(BATCHES.items(), (None, 50)):
+            report(
+                f"{name}-window{window}-{kind}", attention_error(lengths, heads, block_size, dtype, window)
+            )
+    report("write-bfloat16", write_error(HEADS[1], 8, torch.bfloat16))
+
+
+if __name__ == "__main__":
+    main()

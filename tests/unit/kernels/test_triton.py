@@ -1,0 +1,60 @@
+"""The Triton kernels, interpreted on CPU tensors against their definitions, and compiled for a GPU that is not here."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def run(script: str, **environ: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, str(HERE / script)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environ},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def errors() -> dict[str, float]:
+    """Largest difference from the definition, by case."""
+    cases = [json.loads(line) for line in run("interpreted_cases.py", TRITON_INTERPRET="1")]
+    return {case["name"]: case["error"] for case in cases}
+
+
+def test_cache_write_copies_exactly(errors: dict[str, float]) -> None:
+    writes = {name: error for name, error in errors.items() if name.startswith("write")}
+
+    assert len(writes) == 9
+    assert set(writes.values()) == {0.0}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-6), ("float16", 2e-3)])
+@pytest.mark.parametrize("batch", ["mixed", "decodes", "prompts"])
+@pytest.mark.parametrize("window", [None, 50])
+def test_paged_attention_agrees_with_the_definition(
+    window: int | None, batch: str, dtype: str, tolerance: float, errors: dict[str, float]
+) -> None:
+    cases = {
+        name: error
+        for name, error in errors.items()
+        if name.startswith(f"{batch}-window{window}-") and name.endswith(dtype)
+    }
+
+    assert len(cases) == 4
+    # A NaN, from an unwritten output or a slot that no sequence owns, fails the comparison too.
+    assert all(error < tolerance for error in cases.values()), cases
+
+
+def test_every_kernel_compiles_for_hopper(tmp_path: Path) -> None:
+    compiled = run("compile_for_gpu.py", TRITON_CACHE_DIR=str(tmp_path), TRITON_DEFAULT_FP_FUSION="1")
+
+    assert compiled == ["_write_kernel", "_join_kernel", "_decode_kernel", "_prompt_kernel"]
