@@ -13,7 +13,7 @@ from paddock.engine.config.groups import GROUPS
 from paddock.engine.config.kinds import Kind, describe, kind_of
 from paddock.engine.config.naming import flag_of
 from paddock.engine.config.problems import Problem, Refusals, flag_name, shown
-from paddock.engine.config.serve import ServeConfig
+from paddock.engine.config.serve import UNJUDGED, ServeConfig
 from paddock.engine.config.translation import Raw, replace_deprecated
 
 
@@ -37,6 +37,18 @@ def build(raw: Raw, origins: Mapping[tuple[str, str], str] | None = None) -> Bui
     named = [replace(problem, origin=_origin(problem, names)) for problem in (*problems, *found)]
     warnings = tuple(move.warning for move in translated)
     return Built(None if named else config, tuple(named), warnings)
+
+
+def draft(raw: Raw, origins: Mapping[tuple[str, str], str]) -> Built:
+    """Check types only, for a manifest that is written down before its arguments can all be served."""
+    values, translated, problems = replace_deprecated(raw)
+    warnings = tuple(move.warning for move in translated)
+    try:
+        config = ServeConfig.model_validate(values, context=dict(UNJUDGED))
+    except ValidationError as error:
+        problems += _problems(error.errors(include_url=False))
+        return Built(None, tuple(replace(each, origin=_origin(each, origins)) for each in problems), warnings)
+    return Built(config, tuple(problems), warnings)
 
 
 def _validated(values: dict[str, Any]) -> tuple[ServeConfig | None, list[Problem]]:

@@ -13,7 +13,6 @@ from paddock.engine.config.groups import GROUPS
 from paddock.engine.config.kinds import Kind, kind_of
 from paddock.engine.config.naming import camel, flag_of, negation_of
 
-
 SPEC_PATHS: Mapping[tuple[str, str], str] = {
     ("model", "model"): "spec.model.uri",
     ("worker", "backend"): "spec.backend",
@@ -65,7 +64,9 @@ class Entry:
 def entries() -> tuple[Entry, ...]:
     """List every argument, by group and then in order of declaration."""
     return tuple(
-        entry_of(group, name, info) for group, cls in GROUPS.items() for name, info in cls.model_fields.items()
+        entry_of(group, name, info)
+        for group, cls in GROUPS.items()
+        for name, info in cls.model_fields.items()
     )
 
 

@@ -66,10 +66,11 @@ def early_value(argv: Sequence[str], entry: Entry) -> str | None:
     """Find what must be known before all else can be read: the dialect and the file. The last one counts."""
     names, found = (entry.flag, *entry.argument.aliases), None
     words = list(takewhile(lambda word: word != "--", argv))
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         name, inline, _ = _split(word)
         if _is_flag(word) and name in names:
-            found = following if inline is None else inline
+            value = following if inline is None else inline
+            found = None if inline is None and _is_flag(value) else value
     return found
 
 
@@ -133,7 +134,7 @@ class _Reader:
         if _LEVEL.fullmatch(word):
             word = f"-O={word[2:]}"
         name, inline, dotted = _split(word)
-        entry = self.known.flags.get(name)
+        entry = self.known.find(name)
         if entry is not None and dotted:
             self._dotted(entry, dotted, word, inline)
         elif entry is not None:

@@ -6,17 +6,21 @@ python -m paddock.engine.config.docs --check   # fail if it is stale
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from paddock.engine.config.argument import State
 from paddock.engine.config.catalogue import Entry, entries, group_entries
-from paddock.engine.config.environment import ARGUMENT_VARIABLES
 from paddock.engine.config.groups import GROUPS
 from paddock.engine.config.help import default_text, state_counts, state_text
 from paddock.engine.config.kinds import describe
 from paddock.engine.config.naming import flag_of
+from paddock.engine.config.problems import shown
 from paddock.engine.config.removed import REMOVED
+from paddock.engine.config.sglang.catalogue import sglang_entries
+from paddock.engine.config.sglang.table import FATES
+from paddock.engine.config.variables import PREFIX, VARIABLES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "arguments.md"
 
@@ -39,6 +43,7 @@ def render() -> str:
     parts = [_INTRODUCTION, *_totals()]
     for group in GROUPS:
         parts += [f"## {GROUPS[group].__name__}\n\n{GROUPS[group].__doc__}", "\n".join(_table(group))]
+    parts += ["## SGLang dialect", "\n".join(_sglang())]
     parts += ["## Environment", "\n".join(_variables()), "## Removed flags", "\n".join(_removed())]
     return "\n\n".join(parts) + "\n"
 
@@ -82,10 +87,46 @@ def _type(entry: Entry) -> str:
 
 
 def _variables() -> Iterator[str]:
-    yield "| variable | supplies |"
-    yield "|---|---|"
-    for variable, (_, name) in ARGUMENT_VARIABLES.items():
-        yield _row(f"`{variable}`", f"`{flag_of(name)}`")
+    yield f"Under the prefix `{PREFIX}`; the suffix is the dialect's. {_counted(each.state for each in VARIABLES)}"
+    yield ""
+    yield "| variable | type | default | state | effect |"
+    yield "|---|---|---|---|---|"
+    for variable in VARIABLES:
+        default = (
+            "unset" if variable.default is None else shown(variable.default, quoted=variable.default == "")
+        )
+        reason = f": {variable.reason}" if variable.reason else ""
+        effect = f"supplies `{flag_of(variable.field[1])}`" if variable.field else variable.effect
+        yield _row(
+            f"`{variable.name}`", variable.form, f"`{default}`", f"{variable.state.value}{reason}", effect
+        )
+
+
+def _sglang() -> Iterator[str]:
+    yield "With `--backend sglang`, or `backend: sglang` and these fields in a spec; what has an equivalent is"
+    yield f"translated, the rest refused by name. {_counted(each.argument.state for each in sglang_entries().values())}"
+    yield ""
+    yield "| flag | field | type | becomes | state | effect there |"
+    yield "|---|---|---|---|---|---|"
+    for name, entry in sglang_entries().items():
+        flags = "<br>".join(f"`{flag}`" for flag in (entry.flag, *entry.argument.aliases))
+        fate = FATES[name]
+        becomes = f"`{fate.text}`" if fate.targets else ""
+        state = entry.argument.state.value
+        why = "" if fate.targets or not fate.text else f": {fate.text}"
+        yield _row(
+            flags,
+            f"`{entry.spec_path}`",
+            describe(entry.kind, limits=False),
+            becomes,
+            state + why,
+            entry.description,
+        )
+
+
+def _counted(states: Iterable[State]) -> str:
+    counts = Counter(states)
+    return ", ".join(f"{counts[state]} {state.value}" for state in State if counts[state]) + "."
 
 
 def _removed() -> Iterator[str]:

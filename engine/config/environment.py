@@ -1,5 +1,6 @@
 """The environment as a source of arguments, weaker than the file and the command line."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +27,16 @@ _OPERATORS_OWN = re.compile(
     r"(OPERATOR_\w+|SERVER_IMAGE\w*|ALLOW_HOST_PATH|HOST_PATH_PREFIXES|LOG_LEVEL|LOG_FORMAT|CHECK_INTEGRITY|"
     r"UPDATE_GOLDEN)"
 )
-_SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_SWITCH = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
 _ALLOWED: Mapping[Form, str] = {
     "bool": "1 or 0",
     "int": "a whole number",
@@ -55,9 +65,7 @@ def read_environment(environ: Mapping[str, str]) -> Layer:
 
 def is_service_variable(name: str, text: str) -> bool:
     """Whether Kubernetes injected the variable because there is a Service of a similar name."""
-    return bool(
-        _SERVICE_NAME.search(name) or (name.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(text))
-    )
+    return bool(_SERVICE_NAME.search(name) or (name.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(text)))
 
 
 def announces(environ: Mapping[str, str]) -> bool:
@@ -103,7 +111,8 @@ def _value(text: str, form: Form) -> Any:
             case "int":
                 return int(text)
             case "float":
-                return float(text)
+                number = float(text)
+                return number if math.isfinite(number) else None
     except ValueError:
         return None
     return text

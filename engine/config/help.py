@@ -2,16 +2,17 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from textwrap import fill
 
 from paddock.engine.config.argument import State
 from paddock.engine.config.catalogue import Entry, by_flag, entries, group_entries, nearest
-from paddock.engine.config.environment import ARGUMENT_VARIABLES
 from paddock.engine.config.groups import GROUPS
 from paddock.engine.config.kinds import Kind, describe
 from paddock.engine.config.naming import flag_of
 from paddock.engine.config.problems import ArgumentError, Problem, shown
+from paddock.engine.config.variables import STANDARD, VARIABLES
+from paddock.engine.config.vocabulary import SGLANG
 
 USAGE = "usage: paddock serve MODEL [--flag VALUE ...]"
 
@@ -41,6 +42,8 @@ def help_text(topic: str | None = None, width: int | None = None) -> str:
     columns = width or min(max(shutil.get_terminal_size((100, 24)).columns, 40), 120)
     if not topic:
         return _overview(columns)
+    if topic.lower() in _PAGES:
+        return _PAGES[topic.lower()](columns)
     if topic.lower() == "all":
         return "\n\n".join([USAGE, *(_group(group, columns) for group in GROUPS)])
     group = _group_named(topic)
@@ -60,11 +63,47 @@ def _overview(width: int) -> str:
         text = f"{cls.__doc__} ({works} of {len(group_entries(group))} work)"
         lines.append(_hanging(f"  {cls.__name__:<25}", text, width, 27))
     lines += ["", "Syntax:", *(_hanging("  ", line, width, 4) for line in _SYNTAX.splitlines())]
-    lines += ["", "Environment:"]
-    for variable, (_, name) in ARGUMENT_VARIABLES.items():
-        lines.append(_hanging(f"  {variable:<25}", f"supplies {flag_of(name)}", width, 27))
-    lines += ["", "More: --help=CacheConfig (a group), --help=max-model-len (an argument), --help=all"]
+    lines += ["", "Environment:", _hanging("  PADDOCK_API_KEY          ", "supplies --api-key", width, 27)]
+    lines += ["", "More: --help=CacheConfig (a group), --help=max-model-len (an argument), --help=all,"]
+    lines += ["      --help=environment, --help=sglang (the arguments of --backend sglang)"]
     return "\n".join(lines)
+
+
+def _environment(width: int) -> str:
+    """Every variable with its state; unlike arguments they are few enough for one page."""
+    lines = ["Environment variables. The command line and the file win over them.", ""]
+    for variable in VARIABLES:
+        source = f"supplies {flag_of(variable.field[1])}" if variable.field else variable.effect
+        default = (
+            "unset" if variable.default is None else shown(variable.default, quoted=variable.default == "")
+        )
+        reason = f": {variable.reason}" if variable.reason else ""
+        facts = f"{source.rstrip('.')}; {variable.form}, default: {default}; {variable.state.value}{reason}"
+        lines += [f"  {variable.name}", _hanging("        ", facts, width, 8)]
+    lines += ["", "Read by other software, with their usual effect:"]
+    lines += [_hanging(f"  {name:<25}", effect, width, 27) for name, effect in STANDARD.items()]
+    return "\n".join(lines)
+
+
+def _sglang(width: int) -> str:
+    from paddock.engine.config.sglang.catalogue import sglang_entries
+    from paddock.engine.config.sglang.table import FATES
+
+    lines = ["Arguments of --backend sglang, and what becomes of each."]
+    for name, entry in sglang_entries().items():
+        names = ", ".join([entry.flag, *entry.argument.aliases]) + _placeholder(entry.kind)
+        fate = FATES[name]
+        state = entry.argument.state.value
+        becomes = f"becomes {fate.text}; {state}" if fate.targets else f"{state}: {fate.text}".rstrip(": ")
+        lines += [
+            "",
+            _hanging("  ", names, width, 6),
+            _hanging("        ", f"{entry.description} {becomes}", width, 8),
+        ]
+    return "\n".join(lines)
+
+
+_PAGES: Mapping[str, Callable[[int], str]] = {"environment": _environment, SGLANG: _sglang}
 
 
 def _group(group: str, width: int) -> str:
@@ -77,7 +116,9 @@ def _matching(topic: str, width: int) -> str:
     exact = by_flag().get(name) or by_flag().get("-" + topic.lstrip("-"))
     found = [exact] if exact else [entry for entry in entries() if name[2:] in entry.flag]
     if not found:
-        known = [entry.flag[2:] for entry in entries()] + [cls.__name__ for cls in GROUPS.values()]
+        known = (
+            [entry.flag[2:] for entry in entries()] + [*_PAGES] + [cls.__name__ for cls in GROUPS.values()]
+        )
         message = f"unknown topic{nearest(topic.lstrip('-'), known)}"
         raise ArgumentError([Problem((), message, shown(topic), "--help")])
     return "\n\n".join(_entry(entry, width) for entry in found)

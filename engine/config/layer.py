@@ -56,7 +56,9 @@ class Layer:
         """Translate what older releases called differently."""
         for removed, value, origin in self.retired.values():
             if removed.successor is None:
-                self.problems.append(Problem((), f"removed: {removed.reason}", origin=origin))
+                self.problems.append(
+                    Problem((), f"removed: {removed.reason}", origin=origin, unsupported=True)
+                )
             else:
                 self._translate(removed.successor, value, origin)
         self.values, moves, problems = replace_deprecated(self.values)

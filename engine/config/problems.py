@@ -31,6 +31,9 @@ class Problem:
     involved: tuple[tuple[str, str], ...] = ()
     """The fields that a violated rule reads."""
 
+    unsupported: bool = False
+    """The argument is well formed; only this engine cannot act on it."""
+
 
 class ArgumentError(Exception):
     """A command line, configuration file or environment that cannot be served; the text is for the user."""

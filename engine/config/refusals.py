@@ -22,7 +22,7 @@ def _unsupported(groups: Mapping[str, Any]) -> Iterator[Problem]:
             entry, value = by_path()[group, name], getattr(fields, name)
             if not entry.argument.accepts(value, entry.default):
                 visible = "" if entry.argument.secret else shown(value)
-                yield Problem((group, name), refusal(entry, value), visible)
+                yield Problem((group, name), refusal(entry, value), visible, unsupported=True)
 
 
 def refusal(entry: Entry, value: object) -> str:

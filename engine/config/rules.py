@@ -1,5 +1,6 @@
 """Conditions that span several arguments; each is checked here and, as CEL, by the Kubernetes API server."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from paddock.engine.config.expression import Scope, Term, is_set, value
@@ -7,6 +8,15 @@ from paddock.engine.config.problems import FIELD_REFERENCE
 
 DEFAULT_MAX_NUM_SEQS = 256
 DEFAULT_MAX_NUM_BATCHED_TOKENS = 2048
+
+WHEN_UNSET: Mapping[tuple[str, str], object] = {
+    ("cache", "block_size"): 16,
+    ("cache", "enable_prefix_caching"): True,
+    ("scheduler", "enable_chunked_prefill"): True,
+    ("scheduler", "max_num_seqs"): DEFAULT_MAX_NUM_SEQS,
+    ("scheduler", "max_num_batched_tokens"): DEFAULT_MAX_NUM_BATCHED_TOKENS,
+}
+"""What holds where an argument has no default of its own and nothing sets it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,15 +32,19 @@ def group_schemas() -> dict[str, Schema]:
 
 
 def cross_group_rules() -> list[Schema]:
-    """List the rules over `spec` that read more than one group, or a group and the SGLang dialect."""
-    from paddock.engine.config.sglang.schema import spec_rules
-
-    own = [
+    """List the rules over `spec` that read more than one group."""
+    return [
         _rule_schema(rule, lambda group, name: f"{camel(group)}.{camel(name)}")
         for rule in RULES
         if len(rule.groups) > 1
     ]
-    return [*own, *spec_rules()]
+
+
+def dialect_rules() -> list[Schema]:
+    """List the rules over `spec` that keep the dialects apart."""
+    from paddock.engine.config.sglang.schema import spec_rules
+
+    return spec_rules()
 
 
 @cache
@@ -94,7 +98,11 @@ def _only_whole_numbers(schema: Schema) -> None:
     """Have the API server look at integers that no rule reads: only then does it refuse 8.0, as we do."""
     if schema.get("type") == "integer":
         schema["x-kubernetes-validations"] = [WHOLE_NUMBER]
-    for inner in (*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")):
+    for inner in (
+        *schema.get("properties", {}).values(),
+        schema.get("items"),
+        schema.get("additionalProperties"),
+    ):
         if isinstance(inner, dict):
             _only_whole_numbers(inner)
 

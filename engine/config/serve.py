@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, ValidationInfo, model_validator
 
 from paddock.engine.config.argument import Structure
 from paddock.engine.config.cache import CacheConfig
@@ -22,6 +22,9 @@ from paddock.engine.config.service import ServiceConfig
 from paddock.engine.config.structured_outputs import StructuredOutputsConfig
 from paddock.engine.config.translation import replace_deprecated
 from paddock.engine.config.worker import WorkerConfig
+
+UNJUDGED: Mapping[str, Any] = {"judged": False}
+"""Validation context of a draft: types are checked, but not what the engine can act on."""
 
 
 class ServeConfig(Structure):
@@ -57,7 +60,9 @@ class ServeConfig(Structure):
         return translated
 
     @model_validator(mode="after")
-    def _refuse(self) -> "ServeConfig":
+    def _refuse(self, info: ValidationInfo) -> "ServeConfig":
+        if info.context == UNJUDGED:
+            return self
         if problems := refusals(dict(self)):
             raise Refusals(problems)
         return self

@@ -31,7 +31,10 @@ def from_spec(
     values reach the process through its environment. Raises SpecError with every problem found.
     """
     reader = _SpecReader()
-    raw = {group: reader.fields(f"spec.{camel(group)}", spec.get(camel(group)), spec_entries(group)) for group in GROUPS}
+    raw = {
+        group: reader.fields(f"spec.{camel(group)}", spec.get(camel(group)), spec_entries(group))
+        for group in GROUPS
+    }
     dialect = reader.dialect(spec, raw)
     raw = dialect.values if dialect else raw
     if model_path is not None:
@@ -64,7 +67,9 @@ class _SpecReader:
         entry = by_path()["worker", "backend"]
         backend, given = spec.get("backend"), spec.get(SGLANG)
         if backend is not None and backend not in entry.kind.choices:
-            self.errors.append((entry.spec_path, f"{shown(backend, quoted=True)}: must be {describe(entry.kind)}"))
+            self.errors.append(
+                (entry.spec_path, f"{shown(backend, quoted=True)}: must be {describe(entry.kind)}")
+            )
         elif given is not None and backend != SGLANG:
             self.errors.append(("spec.sglang", "needs spec.backend sglang"))
         if given is None or backend != SGLANG:

@@ -42,7 +42,7 @@ class Variable:
         return by_path()[self.field].argument.state
 
 
-_WORKS, _REFUSED = State.WORKS, State.REFUSED
+_WORKS = State.WORKS
 _OLD_ENGINE = "there is one engine"
 _FOREIGN = "it tunes a library that this engine does not use"
 _BUILD = "nothing is compiled this way here"
@@ -50,6 +50,11 @@ _PLATFORM = "this engine serves NVIDIA GPUs and CPUs"
 _TEST = "it is a switch of another project's tests"
 _RAY = "workers are not started through Ray"
 _DP_SIZE = ("parallel", "data_parallel_size")
+
+
+def _refused(suffix: str, form: Form, default: Default, reason: str) -> Variable:
+    return Variable(suffix, form, default, "Refused when set to anything else.", State.REFUSED, reason)
+
 
 VARIABLES: tuple[Variable, ...] = (
     Variable("API_KEY", "str", None, "API key when --api-key is not given.",
@@ -123,41 +128,36 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("USE_RAY_COMPILED_DAG_NCCL_CHANNEL", "bool", True, "Its channels are NCCL's.", reason=_RAY),
     Variable("USE_RAY_COMPILED_DAG_OVERLAP_COMM", "bool", False, "It overlaps communication.", reason=_RAY),
     Variable("USE_RAY_SPMD_WORKER", "bool", False, "Ray workers run in lockstep.", reason=_RAY),
-    *(
-        Variable(suffix, form, default, "Refused when set to anything else.", _REFUSED, reason)
-        for suffix, form, default, reason in (
-            ("USE_V1", "bool", True, _OLD_ENGINE),
-            ("LOGITS_PROCESSOR_THREADS", "int", None, _OLD_ENGINE),
-            ("V0_USE_OUTLINES_CACHE", "bool", False, _OLD_ENGINE),
-            ("TRACE_FUNCTION", "int", 0, "it is a debugging aid of another code base"),
-            ("CPU_MOE_PREPACK", "bool", True, _FOREIGN),
-            ("DISABLED_KERNELS", "list", None, _FOREIGN),
-            ("ENABLE_MOE_ALIGN_BLOCK_SIZE_TRITON", "bool", False, _FOREIGN),
-            ("FLASHINFER_FORCE_TENSOR_CORES", "bool", False, _FOREIGN),
-            ("FLASH_ATTN_VERSION", "int", None, _FOREIGN),
-            ("MARLIN_USE_ATOMIC_ADD", "bool", False, _FOREIGN),
-            ("USE_FLASHINFER_SAMPLER", "bool", False, _FOREIGN),
-            ("USE_MODELSCOPE", "bool", False, "models come from the sources of spec.model.uri"),
-            ("TARGET_DEVICE", "str", None, _BUILD),
-            ("USE_PRECOMPILED", "bool", False, _BUILD),
-            ("TEST_USE_PRECOMPILED_NIGHTLY_WHEEL", "bool", False, _BUILD),
-            ("OPENVINO_CPU_KV_CACHE_PRECISION", "str", None, _PLATFORM),
-            ("OPENVINO_DEVICE", "str", "CPU", _PLATFORM),
-            ("OPENVINO_ENABLE_QUANTIZED_WEIGHTS", "bool", False, _PLATFORM),
-            ("OPENVINO_KVCACHE_SPACE", "int", 0, _PLATFORM),
-            ("ROCM_FP8_PADDING", "bool", True, _PLATFORM),
-            ("TPU_DISABLE_TOPK_TOPP_OPTIMIZATION", "bool", False, _PLATFORM),
-            ("USE_HPU_CONTIGUOUS_CACHE_FETCH", "bool", True, _PLATFORM),
-            ("USE_TRITON_FLASH_ATTN", "bool", True, _PLATFORM),
-            ("XLA_CACHE_PATH", "path", None, _PLATFORM),
-            ("XLA_CHECK_RECOMPILATION", "bool", False, _PLATFORM),
-            ("USAGE_SOURCE", "str", None, "no usage data is collected"),
-            ("USAGE_STATS_SERVER", "str", None, "no usage data is collected"),
-            ("CI_USE_S3", "bool", False, _TEST),
-            ("TEST_FORCE_FP8_MARLIN", "bool", False, _TEST),
-            ("TEST_FORCE_LOAD_FORMAT", "str", None, _TEST),
-        )
-    ),
+    _refused("USE_V1", "bool", True, _OLD_ENGINE),
+    _refused("LOGITS_PROCESSOR_THREADS", "int", None, _OLD_ENGINE),
+    _refused("V0_USE_OUTLINES_CACHE", "bool", False, _OLD_ENGINE),
+    _refused("TRACE_FUNCTION", "int", 0, "it is a debugging aid of another code base"),
+    _refused("CPU_MOE_PREPACK", "bool", True, _FOREIGN),
+    _refused("DISABLED_KERNELS", "list", None, _FOREIGN),
+    _refused("ENABLE_MOE_ALIGN_BLOCK_SIZE_TRITON", "bool", False, _FOREIGN),
+    _refused("FLASHINFER_FORCE_TENSOR_CORES", "bool", False, _FOREIGN),
+    _refused("FLASH_ATTN_VERSION", "int", None, _FOREIGN),
+    _refused("MARLIN_USE_ATOMIC_ADD", "bool", False, _FOREIGN),
+    _refused("USE_FLASHINFER_SAMPLER", "bool", False, _FOREIGN),
+    _refused("USE_MODELSCOPE", "bool", False, "models come from the sources of spec.model.uri"),
+    _refused("TARGET_DEVICE", "str", None, _BUILD),
+    _refused("USE_PRECOMPILED", "bool", False, _BUILD),
+    _refused("TEST_USE_PRECOMPILED_NIGHTLY_WHEEL", "bool", False, _BUILD),
+    _refused("OPENVINO_CPU_KV_CACHE_PRECISION", "str", None, _PLATFORM),
+    _refused("OPENVINO_DEVICE", "str", "CPU", _PLATFORM),
+    _refused("OPENVINO_ENABLE_QUANTIZED_WEIGHTS", "bool", False, _PLATFORM),
+    _refused("OPENVINO_KVCACHE_SPACE", "int", 0, _PLATFORM),
+    _refused("ROCM_FP8_PADDING", "bool", True, _PLATFORM),
+    _refused("TPU_DISABLE_TOPK_TOPP_OPTIMIZATION", "bool", False, _PLATFORM),
+    _refused("USE_HPU_CONTIGUOUS_CACHE_FETCH", "bool", True, _PLATFORM),
+    _refused("USE_TRITON_FLASH_ATTN", "bool", True, _PLATFORM),
+    _refused("XLA_CACHE_PATH", "path", None, _PLATFORM),
+    _refused("XLA_CHECK_RECOMPILATION", "bool", False, _PLATFORM),
+    _refused("USAGE_SOURCE", "str", None, "no usage data is collected"),
+    _refused("USAGE_STATS_SERVER", "str", None, "no usage data is collected"),
+    _refused("CI_USE_S3", "bool", False, _TEST),
+    _refused("TEST_FORCE_FP8_MARLIN", "bool", False, _TEST),
+    _refused("TEST_FORCE_LOAD_FORMAT", "str", None, _TEST),
 )  # fmt: skip
 
 STANDARD: Mapping[str, str] = {

@@ -20,6 +20,16 @@ class Vocabulary:
     model: Entry
     """The argument that a word without a flag is the value of."""
 
+    abbreviates: bool = False
+    """Whether the beginning of a flag stands for it where it is the only one, as in `--tp 8`."""
+
+    def find(self, name: str) -> Entry | None:
+        """The argument of a flag, an alias or, where the dialect has them, an abbreviation."""
+        if name in self.flags or not self.abbreviates or not name.startswith("--"):
+            return self.flags.get(name)
+        found = {entry.name: entry for flag, entry in self.flags.items() if flag.startswith(name)}
+        return next(iter(found.values())) if len(found) == 1 else None
+
     def known(self) -> list[str]:
         """Every spelling, for hints."""
         return [*self.flags, *self.negations, *self.removed]
@@ -49,4 +59,4 @@ def _sglang() -> Vocabulary:
         for entry in (*group_entries("worker"), by_flag()["--config"])
         for flag in (entry.flag, *entry.argument.aliases)
     }
-    return Vocabulary({**shared, **sglang_flags()}, {}, {}, sglang_flags()["--model-path"])
+    return Vocabulary({**shared, **sglang_flags()}, {}, {}, sglang_flags()["--model-path"], abbreviates=True)

@@ -3,14 +3,14 @@
 The order is transformers': temperature (already applied), top-k, top-p over what top-k left, min-p.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from paddock.engine.sampling.noise import gumbel
 
 FIRST_WIDTH = 1024
-"""Most candidates looked at for a row with top-p alone, before the whole vocabulary is sorted."""
+"""Most candidates looked at for a row with top-p alone, before the whole vocabulary is."""
 
 PIECE = 1 << 16
 """Tokens whose noise is made at a time on a CPU: that many stay in its cache from one operation to the next."""
@@ -38,23 +38,34 @@ class Draw:
 
 def draw_from_all(scores: torch.Tensor, draw: Draw) -> torch.Tensor:
     """One token id for each row of `scores` `[n, vocab]` (logits over temperature); min-p is the only limit."""
-    if draw.has_min_p:
-        floor = scores.amax(dim=-1, keepdim=True) + draw.min_p.log()[:, None]
-        scores = scores.masked_fill(scores < floor, float("-inf"))
-    count, vocab = scores.shape
-    token_ids = torch.arange(vocab, dtype=torch.int32, device=scores.device)
-    step = max(1, PIECE // vocab) if scores.device.type == "cpu" else count
+    count, step = len(scores), _rows_at_a_time(scores)
     parts = [
-        (scores[i : i + step] + gumbel(token_ids, draw.keys[i : i + step])).argmax(dim=-1)
+        _noisy(
+            scores[i : i + step], draw.min_p[i : i + step], draw.keys[i : i + step], draw.has_min_p
+        ).argmax(dim=-1)
         for i in range(0, count, step)
     ]
     return torch.cat(parts)
 
 
-def draw_from_top(scores: torch.Tensor, draw: Draw, width: int = 0) -> torch.Tensor:
+def _rows_at_a_time(scores: torch.Tensor) -> int:
+    return max(1, PIECE // scores.shape[1]) if scores.device.type == "cpu" else len(scores)
+
+
+def _noisy(scores: torch.Tensor, min_p: torch.Tensor, keys: torch.Tensor, has_min_p: bool) -> torch.Tensor:
+    """Scores with noise on them, those under min-p left out: the largest is the draw."""
+    token_ids = torch.arange(scores.shape[1], dtype=torch.int32, device=scores.device)
+    noisy = gumbel(token_ids, keys).add_(scores)
+    if has_min_p:
+        floor = scores.amax(dim=-1, keepdim=True) + min_p.log()[:, None]
+        noisy.masked_fill_(scores < floor, float("-inf"))
+    return noisy
+
+
+def draw_from_top(scores: torch.Tensor, draw: Draw) -> torch.Tensor:
     """The same for rows with top-k or top-p, looking at the best tokens first and at all only where needed."""
     vocab = scores.shape[1]
-    width = min(vocab, width or draw.width or max(64, min(FIRST_WIDTH, vocab // 16)))
+    width = min(vocab, draw.width or max(64, min(FIRST_WIDTH, vocab // 16)))
     values, ids = scores.topk(width, dim=-1)
     rank = torch.arange(width, device=scores.device)
     limited = draw.top_k > 0
@@ -73,6 +84,35 @@ def draw_from_top(scores: torch.Tensor, draw: Draw, width: int = 0) -> torch.Ten
         return tokens
     covered = torch.where(limited, draw.top_k <= width, before[:, -1] + probability[:, -1] >= draw.top_p)
     if not bool(covered.all()):
-        again = (~covered).nonzero().squeeze(1)
-        tokens[again] = draw_from_top(scores[again], draw.select(again), vocab)
+        for again, draw_again in (
+            (~covered & limited, _draw_by_rank),
+            (~covered & ~limited, draw_from_nucleus),
+        ):
+            rows = again.nonzero().squeeze(1)
+            if rows.numel():
+                tokens[rows] = draw_again(scores[rows], draw.select(rows))
+    return tokens
+
+
+def _draw_by_rank(scores: torch.Tensor, draw: Draw) -> torch.Tensor:
+    return draw_from_top(scores, replace(draw, width=int(draw.top_k.max())))
+
+
+def draw_from_nucleus(scores: torch.Tensor, draw: Draw) -> torch.Tensor:
+    """Top-p without sorting: the noisy scores' best token that lies in the nucleus, which is what sorting would draw.
+
+    A token lies in it when the likelier ones have less than `top_p` together. Most draws are taken at once, since the
+    nucleus holds most of the mass; a token outside is struck out and the next best asked.
+    """
+    noisy = _noisy(scores, draw.min_p, draw.keys, draw.has_min_p)
+    probability, top_p = scores.softmax(dim=-1), draw.top_p
+    tokens = torch.empty(len(scores), dtype=torch.int64, device=scores.device)
+    rows = torch.arange(len(scores), device=scores.device)
+    while rows.numel():
+        best = noisy.argmax(dim=-1, keepdim=True)
+        likelier = torch.where(probability > probability.gather(1, best), probability, 0.0).sum(dim=-1)
+        inside = (likelier < top_p) | (likelier == 0)
+        tokens[rows[inside]] = best[inside].squeeze(1)
+        noisy = noisy.scatter_(1, best, float("-inf"))[~inside]
+        probability, top_p, rows = probability[~inside], top_p[~inside], rows[~inside]
     return tokens

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -58,13 +59,31 @@ def client(cluster: Cluster) -> Kubectl:
     return kubectl
 
 
-@pytest.fixture
-def models(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
-    """A fresh restricted namespace for one test, deleted after it with everything in it."""
-    name = "t-" + request.node.name.split("[")[0].removeprefix("test_").replace("_", "-")[:50].rstrip("-")
-    cluster.kubectl.apply(namespace(name))
+def namespace_of(request: pytest.FixtureRequest) -> str:
+    """A name for the namespace of this test."""
+    return "t-" + request.node.name.split("[")[0].removeprefix("test_").replace("_", "-")[:50].rstrip("-")
+
+
+@contextmanager
+def fresh_namespace(cluster: Cluster, name: str, *, restricted: bool) -> Iterator[Kubectl]:
+    """A namespace for one test, deleted after it with everything in it."""
+    cluster.kubectl.apply(namespace(name, restricted=restricted))
     yield cluster.kubectl.in_namespace(name)
     cluster.kubectl.run("delete", "namespace", name, "--wait=true", "--timeout=120s", timeout=130)
+
+
+@pytest.fixture
+def models(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """A fresh namespace under the restricted Pod Security Standard."""
+    with fresh_namespace(cluster, namespace_of(request), restricted=True) as kubectl:
+        yield kubectl
+
+
+@pytest.fixture
+def lenient_models(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """A fresh namespace that admits host paths."""
+    with fresh_namespace(cluster, f"{namespace_of(request)}-l", restricted=False) as kubectl:
+        yield kubectl
 
 
 @pytest.fixture

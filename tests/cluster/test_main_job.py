@@ -135,6 +135,16 @@ def test_a_model_is_served_from_each_kind_of_source(
     assert "Paris" in ask(client, service_url(models, "tiny"), QUESTION, model="tiny")["text"]
 
 
+def test_a_model_is_served_from_a_folder_of_the_node(
+    cluster: Cluster, lenient_models: Kubectl, client: Kubectl
+) -> None:
+    lenient_models.apply(inference_service("tiny", cluster.host_uri))
+
+    available(lenient_models, "tiny", replicas=1)
+
+    assert "Paris" in ask(client, service_url(lenient_models, "tiny"), QUESTION, model="tiny")["text"]
+
+
 def test_an_api_key_from_a_secret_guards_the_service(
     cluster: Cluster, models: Kubectl, client: Kubectl
 ) -> None:

@@ -48,21 +48,27 @@ def test_a_bad_edit_leaves_the_last_good_pods_running(
     )
 
 
-def test_a_missing_model_folder_is_named(cluster: Cluster, models: Kubectl) -> None:
+def test_a_missing_model_folder_is_named(cluster: Cluster, lenient_models: Kubectl) -> None:
     missing = f"file://{MODEL.parent}/model-that-is-not-there"
 
-    models.apply(inference_service("missing", missing))
+    lenient_models.apply(inference_service("missing", missing))
 
-    said(models, "missing", "ModelReady", "False", "model-that-is-not-there")
-    said(models, "missing", "Available", "False")
+    said(lenient_models, "missing", "ModelReady", "False", "model-that-is-not-there")
+    said(lenient_models, "missing", "Available", "False")
 
 
 def test_corrupt_weights_are_named_with_the_file(
-    cluster: Cluster, models: Kubectl, corrupt_model: Path
+    cluster: Cluster, lenient_models: Kubectl, corrupt_model: Path
 ) -> None:
-    models.apply(inference_service("corrupt", f"file://{corrupt_model}"))
+    lenient_models.apply(inference_service("corrupt", f"file://{corrupt_model}"))
 
-    said(models, "corrupt", "ModelReady", "False", "model.safetensors")
+    said(lenient_models, "corrupt", "ModelReady", "False", "model.safetensors")
+
+
+def test_a_host_path_in_a_restricted_namespace_is_explained(cluster: Cluster, models: Kubectl) -> None:
+    models.apply(inference_service("forbidden", cluster.host_uri))
+
+    said(models, "forbidden", "Degraded", "True", "PodRefused", "hostPath", "restricted")
 
 
 def test_a_missing_secret_is_named(cluster: Cluster, models: Kubectl) -> None:

@@ -168,7 +168,9 @@ def run() -> None:
     name = manifest["metadata"]["name"]
     models = kubectl.in_namespace(NAMESPACE)
     kubectl.apply(namespace(NAMESPACE))
-    typed(f"kubectl -n {NAMESPACE} apply -f examples/tiny.yaml")
+    typed(
+        f"kubectl -n {NAMESPACE} apply -f -  # examples/tiny.yaml, its model.uri set to this cluster's copy"
+    )
     indented(yaml.safe_dump(manifest, sort_keys=False))
     indented(models.apply(manifest))
     models.apply(client_pod("client", target.cluster.server_image))

@@ -7,9 +7,10 @@ Manifest = dict[str, Any]
 RESTRICTED_LABELS = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
-def namespace(name: str) -> Manifest:
-    """A namespace under the restricted Pod Security Standard."""
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED_LABELS}}
+def namespace(name: str, *, restricted: bool = True) -> Manifest:
+    """A namespace under the restricted Pod Security Standard, or under none (host paths need that)."""
+    labels = RESTRICTED_LABELS if restricted else {}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
 def inference_service(name: str, uri: str, **spec: Any) -> Manifest:

@@ -164,7 +164,14 @@ def _binary(sign: str, left: Expression, right: Expression) -> Expression:
     if sign == "&&":
         return lambda names: left(names) and right(names)
     compute = _OPERATORS[sign]
-    return lambda names: compute(left(names), right(names))
+
+    def run(names: Variables) -> Any:
+        try:
+            return compute(left(names), right(names))
+        except (TypeError, ZeroDivisionError) as error:
+            raise CelError(f"{sign}: {error}") from None
+
+    return run
 
 
 def equal(left: Any, right: Any) -> bool:
@@ -233,9 +240,7 @@ def _macro(name: str, target: Expression, variable: str, body: Expression) -> Ex
     return run
 
 
-def _function(
-    known: Mapping[str, Callable[..., Any]], name: str, arguments: list[Expression]
-) -> Expression:
+def _function(known: Mapping[str, Callable[..., Any]], name: str, arguments: list[Expression]) -> Expression:
     if name not in known:
         raise CelError(f"{name}() is not known here")
     call = known[name]

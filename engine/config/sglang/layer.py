@@ -21,7 +21,8 @@ def translated(given: Layer) -> Layer:
         given.problems.append(replace(problem, origin=origin))
     for target, entry in done.origins.items():
         origin = given.origins.get((GROUP, entry.name), entry.flag)
-        given.origins[target] = f"{by_path()[target].flag} (from {origin})"
+        ours = by_path()[target].flag
+        given.origins[target] = origin if ours == entry.flag else f"{ours} (from {origin})"
         given.sources[target] = f"{given.sources[GROUP, entry.name]}, {entry.flag}"
     return given
 

@@ -12,7 +12,7 @@ from paddock.engine.config.problems import in_spec
 from paddock.engine.config.refusals import refusal
 from paddock.engine.config.rules import DEFAULT_MAX_NUM_BATCHED_TOKENS, DEFAULT_MAX_NUM_SEQS
 from paddock.engine.config.schema import Schema, entry_schema
-from paddock.engine.config.sglang.catalogue import GROUP, sglang_spec_entries
+from paddock.engine.config.sglang.catalogue import sglang_spec_entries
 from paddock.engine.config.sglang.fate import Fate
 from paddock.engine.config.sglang.table import FATES
 from paddock.engine.config.sglang.translation import moved
@@ -37,8 +37,10 @@ _GROUP_RULES: tuple[tuple[str, str, str], ...] = (
     (
         "chunkedPrefillSize",
         f"{_CHUNK} < 0 ? {_PREFILL} >= {_RUNNING} || {_CONTEXT} >= {_RUNNING} : {_CHUNK} >= {_RUNNING}",
-        "must be at least maxRunningRequests, since every running request may need one token of each step "
-        f"(unset they are {DEFAULT_MAX_NUM_BATCHED_TOKENS} and {DEFAULT_MAX_NUM_SEQS})",
+        (
+            "must be at least maxRunningRequests, since every running request may need one token of each "
+            f"step (unset they are {DEFAULT_MAX_NUM_BATCHED_TOKENS} and {DEFAULT_MAX_NUM_SEQS})"
+        ),
     ),
     (
         "chunkedPrefillSize",
@@ -146,10 +148,9 @@ def _equivalent(entry: Entry, fate: Fate) -> Iterator[Rule]:
 def _defaults(entry: Entry, target: Entry | None) -> str:
     """The condition that a value says what holds anyway, in their dialect or in ours."""
     theirs, ours = entry.default, target.default if target is not None else None
-    number = type(ours) is int
     others: dict[str, list[Any]] = {
         "str": [ours] if isinstance(ours, str) else [],
-        "int": [ours, ours + 1] if number else [],
+        "int": [ours, ours + 1] if isinstance(ours, int) and ours is not True and ours is not False else [],
         "list": [ours] if isinstance(ours, tuple) else [],
     }
     conditions = [] if theirs is None else [equals_default(entry.kind, theirs)]

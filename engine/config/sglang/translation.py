@@ -52,7 +52,7 @@ def _move(entry: Entry, value: Any, given: Mapping[str, Any], done: Translation)
     visible = "" if entry.argument.secret else shown(value)
     targets = moved(entry, value, given)
     if isinstance(targets, str):
-        done.problems.append(Problem((GROUP, entry.name), targets, visible))
+        done.problems.append(Problem((GROUP, entry.name), targets, visible, unsupported=True))
         return
     successor = Successor(FATES[entry.name].text, lambda _: None)
     done.problems += place(done.values, targets, (GROUP, entry.name), successor)

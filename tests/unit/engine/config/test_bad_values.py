@@ -16,7 +16,9 @@ from paddock.engine.config.naming import camel
 
 Valid = Callable[[Entry], Any]
 
-IN_SPEC = [entry for entry in entries() if entry.flag != "--model" and not entry.argument.secret]
+IN_SPEC = [
+    entry for entry in entries() if entry.flag not in ("--model", "--backend") and not entry.argument.secret
+]
 UNSUPPORTED = [
     entry
     for entry in entries()

@@ -17,7 +17,9 @@ from paddock.engine.config.naming import camel
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)
 EVERY = [
-    entry for entry in entries() if entry.argument.state is not State.DEPRECATED and entry.flag != "--config"
+    entry
+    for entry in entries()
+    if entry.argument.state is not State.DEPRECATED and entry.flag not in ("--config", "--backend")
 ]
 
 

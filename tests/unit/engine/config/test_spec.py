@@ -76,8 +76,10 @@ def test_types_are_strict(field: str, value: object) -> None:
     assert list(errors_of({"scheduler": {field: value}})) == [f"spec.scheduler.{field}"]
 
 
-def test_a_whole_number_may_be_written_with_a_decimal_point_as_in_json() -> None:
-    assert from_spec({"scheduler": {"maxNumSeqs": 64.0}}).scheduler.max_num_seqs == 64
+def test_a_whole_number_is_written_without_a_decimal_point_as_the_api_server_wants_it() -> None:
+    assert list(errors_of({"scheduler": {"maxNumSeqs": 64.0}})) == ["spec.scheduler.maxNumSeqs"]
+    assert list(errors_of({"cache": {"blockSize": 16.0}})) == ["spec.cache.blockSize"]
+    assert list(errors_of({"model": {"maxModelLen": 100.0}})) == ["spec.model.maxModelLen"]
 
 
 @pytest.mark.parametrize(

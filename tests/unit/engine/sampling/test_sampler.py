@@ -1,6 +1,7 @@
 """What the sampling parameters promise, against plain arithmetic."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paddock.engine.sampling.noise import noise_keys
 from paddock.engine.sampling.params import SamplingParams
 from paddock.engine.sampling.penalties import PenaltyCounts
+from paddock.engine.sampling.truncation import Draw, draw_from_nucleus, draw_from_top
 
 VOCAB = 97
 
@@ -104,6 +107,39 @@ def test_a_nucleus_wider_than_the_first_look_is_drawn_from_in_full(sample):
 
     assert tokens.max() < 0.91 * 5000
     assert (tokens > 2000).mean() > 0.4
+
+
+def test_a_wide_nucleus_is_drawn_with_the_right_frequencies(sample):
+    draws, vocab = 6000, 200
+    row = torch.linspace(0.5, 0, vocab)
+    probabilities = row.softmax(-1)
+    probabilities = probabilities * nucleus(probabilities, 0.6)
+
+    tokens = sample(row.expand(draws, vocab), [params(seed=i, top_p=0.6) for i in range(draws)]).token_ids
+
+    assert chi_square_passes(tokens, probabilities / probabilities.sum())
+
+
+def test_drawing_with_and_without_sorting_gives_the_same_tokens():
+    scores = logits_of(40, vocab=500)
+    keys = torch.from_numpy(noise_keys(np.arange(40, dtype=np.uint64), np.zeros(40, np.int64)))
+    top_p, min_p = torch.linspace(0.05, 0.99, 40), torch.full((40,), 0.001)
+    sorting = Draw(torch.full((40,), 500), top_p, min_p, keys, width=500, has_min_p=True)
+
+    tokens = draw_from_nucleus(scores, replace(sorting, top_k=torch.zeros(40, dtype=torch.int64), width=0))
+
+    assert torch.equal(tokens, draw_from_top(scores, sorting))
+
+
+def test_a_top_k_beyond_the_first_look_is_honoured_beside_a_top_p(sample):
+    row = torch.zeros(3000)
+    row[:400] = 1.0
+    asked = [params(seed=i, top_k=400) for i in range(300)] + [params(top_p=0.1)]
+
+    tokens = sample(row.expand(301, 3000), asked).token_ids[:300]
+
+    assert tokens.max() < 400
+    assert tokens.max() > 300
 
 
 @given(
