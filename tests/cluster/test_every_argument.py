@@ -1,4 +1,5 @@
-"""The API server and `from_spec` come to the same verdict about every argument, good values and bad."""
+"""The API server, `from_spec` and the offline check come to the same verdict about every argument of both dialects,
+good values and bad."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -9,10 +10,12 @@ from installed import Cluster
 from kubernetes import client, config
 
 from paddock.engine.config import SpecError, from_spec
-from paddock.engine.config.catalogue import Entry, group_entries
+from paddock.engine.config.catalogue import Entry, spec_entries
 from paddock.engine.config.groups import GROUPS
 from paddock.engine.config.kinds import Kind, kind_of
+from paddock.engine.config.manifest.check import Fault, check
 from paddock.engine.config.naming import camel
+from paddock.engine.config.sglang.catalogue import sglang_spec_entries
 
 Verdict = Callable[[dict[str, Any]], tuple[dict[str, Any] | None, str]]
 
@@ -29,6 +32,8 @@ ANYTHING: list[Any] = [
     1,
     2,
     0.5,
+    8.0,
+    16.0,
     True,
     False,
     [],
@@ -52,19 +57,13 @@ def dry_run(cluster: Cluster) -> Verdict:
     api = client.CustomObjectsApi(config.new_client_from_config(str(cluster.kubectl.kubeconfig)))
 
     def create(spec: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
-        body = {
-            "apiVersion": "paddock.dev/v1alpha1",
-            "kind": "InferenceService",
-            "metadata": {"name": "a"},
-            "spec": {**spec, "model": {"uri": "file:///models/a", **spec.get("model", {})}},
-        }
         try:
             stored = api.create_namespaced_custom_object(
                 "paddock.dev",
                 "v1alpha1",
                 "default",
                 "inferenceservices",
-                body,
+                whole(spec),
                 dry_run="All",
                 field_validation="Strict",
             )
@@ -75,19 +74,39 @@ def dry_run(cluster: Cluster) -> Verdict:
     return create
 
 
+def whole(spec: dict[str, Any]) -> dict[str, Any]:
+    """An InferenceService with this spec and a model."""
+    return {
+        "apiVersion": "paddock.dev/v1alpha1",
+        "kind": "InferenceService",
+        "metadata": {"name": "a"},
+        "spec": {**spec, "model": {"uri": "file:///models/a", **spec.get("model", {})}},
+    }
+
+
 @pytest.mark.cluster
-@pytest.mark.parametrize("group", GROUPS)
-def test_both_accept_or_refuse_the_same_values_and_name_the_field(dry_run: Verdict, group: str) -> None:
+@pytest.mark.parametrize("group", [*GROUPS, "sglang"])
+def test_all_accept_or_refuse_the_same_values_and_name_the_field(dry_run: Verdict, group: str) -> None:
     disagreements = []
     for entry, value in probes(group):
-        spec = {camel(group): {entry.spec_field: value}}
+        spec = {camel(group): {entry.spec_field: value}} | ({"backend": group} if group == "sglang" else {})
         stored, message = dry_run(spec)
         if (stored is not None) != accepted(spec) or (stored is not None and not accepted(stored)):
             disagreements.append((spec, message))
         if stored is None and entry.spec_field not in message:
             disagreements.append((spec, f"the field is not named: {message}"))
+        offline = check(whole(spec))
+        if bool(offline) != (stored is None) or (
+            offline and not any(same(each, message) for each in offline)
+        ):
+            disagreements.append((spec, f"offline {offline}, but {message}"))
 
     assert disagreements == []
+
+
+def same(fault: Fault, message: str) -> bool:
+    """Whether the API server's message holds the fault; it may name further ones."""
+    return fault.message in message and fault.path in message
 
 
 @pytest.mark.cluster
@@ -120,11 +139,11 @@ def accepted(spec: dict[str, Any]) -> bool:
 
 
 def probes(group: str) -> Iterator[tuple[Entry, Any]]:
-    for entry in group_entries(group):
+    entries = sglang_spec_entries() if group == "sglang" else spec_entries(group)
+    for entry in entries.values():
         values = SECRETS if entry.argument.secret else [*ANYTHING, *edges(entry.kind), *keys(entry.kind)]
         seen = {json.dumps(value): value for value in values}
-        if entry.flag != "--model":
-            yield from ((entry, value) for value in seen.values())
+        yield from ((entry, value) for value in seen.values())
 
 
 def edges(kind: Kind) -> Iterator[Any]:

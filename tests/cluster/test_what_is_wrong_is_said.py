@@ -29,7 +29,7 @@ def said(kubectl: Kubectl, name: str, kind: str, status: str, *words: str) -> Ma
 def test_a_folder_outside_the_allowed_ones_is_not_accepted(cluster: Cluster, models: Kubectl) -> None:
     models.apply(inference_service("outside", "file:///etc"))
 
-    said(models, "outside", "Accepted", "False", "/etc", "allowed")
+    said(models, "outside", "Accepted", "False", "/etc", "allows")
     assert engine_pods(models, "outside") == []
 
 

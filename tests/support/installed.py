@@ -50,7 +50,9 @@ def available(kubectl: Kubectl, name: str, *, replicas: int, seconds: float = 24
         seen = {
             kind: condition(resource, kind)["status"] for kind in ("Accepted", "Available", "Progressing")
         }
-        counts = (status.get("readyReplicas"), status.get("replicas"), len(engine_pods(kubectl, name)))
+        pods = engine_pods(kubectl, name)
+        ready_pods = sum(condition(pod, "Ready")["status"] == "True" for pod in pods)
+        counts = (status.get("readyReplicas"), status.get("replicas"), len(pods), ready_pods)
         current = status.get("observedGeneration") == resource["metadata"]["generation"]
         if (
             current
@@ -61,6 +63,9 @@ def available(kubectl: Kubectl, name: str, *, replicas: int, seconds: float = 24
         messages = [
             f"{c['type']}={c['status']} {c['reason']}: {c['message']}" for c in status.get("conditions", [])
         ]
-        raise NotYet(f"ready, replicas, pods {counts}, current generation {current}; " + "; ".join(messages))
+        raise NotYet(
+            f"ready, replicas, pods, ready pods {counts}, current generation {current}; "
+            + "; ".join(messages)
+        )
 
     return until(whole, seconds=seconds, what=f"{name} to be available with {replicas} replicas", every=0.5)
