@@ -54,7 +54,7 @@ train: install ## train the tiny model again (under 15 minutes on 2 quiet cores)
 	$(PY) tests/models/tiny/train.py
 
 lock: ## resolve requirements.lock again from pyproject.toml
-	.venv/bin/uv pip compile -q pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	.venv/bin/uv pip compile -q --upgrade pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-package paddock -o requirements.lock
 
 bench: install ## every benchmark, as tables (run on a quiet machine)

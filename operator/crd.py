@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from paddock.engine.config.schema import cross_group_rules, dialect_schemas, group_schemas
+from paddock.engine.config.schema import cross_group_rules, dialect_rules, dialect_schemas, group_schemas
 from paddock.operator import resource
 
 Schema = dict[str, Any]
@@ -133,7 +133,7 @@ def _spec_schema() -> Schema:
             **dialect_schemas(),
             **{name: _whole_default(schema) for name, schema in resource.operator_spec_schema().items()},
         },
-        "x-kubernetes-validations": [*cross_group_rules(), *resource.operator_rules()],
+        "x-kubernetes-validations": [*cross_group_rules(), *dialect_rules(), *resource.operator_rules()],
     }
 
 

@@ -2,7 +2,6 @@
 
 from paddock.engine.config.argv import to_argv
 from paddock.engine.config.cache import CacheConfig
-from paddock.engine.config.command_line import parse_serve, read_sources
 from paddock.engine.config.effective import effective, print_config
 from paddock.engine.config.engine import EngineConfig
 from paddock.engine.config.frontend import FrontendConfig
@@ -21,6 +20,7 @@ from paddock.engine.config.scheduler import SchedulerConfig
 from paddock.engine.config.schema import cross_group_rules, dialect_rules, dialect_schemas, group_schemas
 from paddock.engine.config.serve import ServeConfig
 from paddock.engine.config.service import ServiceConfig
+from paddock.engine.config.sources import parse_serve, read_sources
 from paddock.engine.config.spec import from_spec
 from paddock.engine.config.structured_outputs import StructuredOutputsConfig
 from paddock.engine.config.worker import WorkerConfig

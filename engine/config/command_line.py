@@ -1,91 +1,21 @@
-"""`paddock serve MODEL --flags`: from words to a configuration."""
+"""`paddock serve MODEL --flags`: from words to raw values."""
 
 import copy
-import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import Any
 
-from paddock.engine.config.build import build
-from paddock.engine.config.catalogue import Entry, by_flag, nearest
-from paddock.engine.config.config_file import read_yaml
-from paddock.engine.config.environment import announces, read_environment
+from paddock.engine.config.catalogue import Entry, nearest
 from paddock.engine.config.kinds import Kind, describe
-from paddock.engine.config.layer import Layer, Sourced, merge
-from paddock.engine.config.problems import ArgumentError, Problem, shown
+from paddock.engine.config.layer import Layer
+from paddock.engine.config.problems import Problem, shown
 from paddock.engine.config.removed import Removed
-from paddock.engine.config.serve import ServeConfig
-from paddock.engine.config.vocabulary import SGLANG, Vocabulary, vocabulary
+from paddock.engine.config.vocabulary import Vocabulary, vocabulary
 from paddock.engine.config.words import from_dotted, from_text, from_words
-
-logger = logging.getLogger(__name__)
 
 _NUMBER = re.compile(r"-[0-9.]+([eE][+-]?[0-9]+)?")
 _LEVEL = re.compile(r"-O[0-9]+")
-
-
-def parse_serve(
-    argv: Sequence[str], environ: Mapping[str, str], warn: Callable[[str], None] = logger.warning
-) -> ServeConfig:
-    """Read the arguments after `serve`; the first one that is no flag names the model.
-
-    Precedence: command line, then `--config` file, then environment, then default. `warn` is called for each
-    argument with a successor. Raises ArgumentError with every problem found.
-    """
-    return read_sources(argv, environ, warn).config
-
-
-def read_sources(
-    argv: Sequence[str], environ: Mapping[str, str], warn: Callable[[str], None] = logger.warning
-) -> Sourced:
-    """Read a configuration as `parse_serve` does, and keep where each value came from."""
-    merged = gather(argv, environ)
-    built = build(merged.values, merged.origins)
-    for warning in merged.warnings if announces(environ) else ():
-        warn(warning)
-    if built.config is None or merged.problems:
-        raise ArgumentError([*merged.problems, *built.problems])
-    return Sourced(built.config, merged.sources)
-
-
-def gather(argv: Sequence[str], environ: Mapping[str, str]) -> Layer:
-    """Read every source into raw values of our own arguments, the strongest winning; nothing is validated."""
-    path = early_value(argv, by_flag()["--config"])
-    file = read_yaml(path) if path else None
-    backend = early_value(argv, by_flag()["--backend"]) or (file.backend if file else "") or "vllm"
-    words = vocabulary(backend)
-    layers = [file.layer(words)] if file else []
-    given = merge([*layers, read_command_line(argv, words)])
-    if backend == SGLANG:
-        given = _translated(given)
-    return merge([*_dialect_defaults(backend), read_environment(environ), given])
-
-
-def early_value(argv: Sequence[str], entry: Entry) -> str | None:
-    """Find what must be known before all else can be read: the dialect and the file. The last one counts."""
-    names, found = (entry.flag, *entry.argument.aliases), None
-    words = list(takewhile(lambda word: word != "--", argv))
-    for word, following in zip(words, [*words[1:], ""], strict=False):
-        name, inline, _ = _split(word)
-        if _is_flag(word) and name in names:
-            value = following if inline is None else inline
-            found = None if inline is None and _is_flag(value) else value
-    return found
-
-
-def _translated(given: Layer) -> Layer:
-    from paddock.engine.config.sglang.layer import translated
-
-    return translated(given)
-
-
-def _dialect_defaults(backend: str) -> list[Layer]:
-    if backend != SGLANG:
-        return []
-    from paddock.engine.config.sglang.layer import dialect_defaults
-
-    return [dialect_defaults()]
 
 
 def read_command_line(argv: Sequence[str], words: Vocabulary | None = None) -> Layer:
@@ -110,7 +40,7 @@ class _Reader:
             if word == "--":
                 self.positionals += self.words
                 break
-            if _is_flag(word):
+            if is_flag(word):
                 self._flag(word)
             else:
                 self.positionals.append(word)
@@ -133,7 +63,7 @@ class _Reader:
     def _flag(self, word: str) -> None:
         if _LEVEL.fullmatch(word):
             word = f"-O={word[2:]}"
-        name, inline, dotted = _split(word)
+        name, inline, dotted = split_flag(word)
         entry = self.known.find(name)
         if entry is not None and dotted:
             self._dotted(entry, dotted, word, inline)
@@ -219,22 +149,23 @@ class _Reader:
         return self.words.pop(0)
 
     def _values(self, most: int | None = None) -> list[str]:
-        words = list(takewhile(lambda word: not _is_flag(word), self.words))[:most]
+        words = list(takewhile(lambda word: not is_flag(word), self.words))[:most]
         del self.words[: len(words)]
         return words
 
     def _at_end(self) -> bool:
-        return not self.words or _is_flag(self.words[0])
+        return not self.words or is_flag(self.words[0])
 
     def _problem(self, origin: str, message: str) -> None:
         self.layer.problems.append(Problem((), message, origin=origin))
 
 
-def _is_flag(word: str) -> bool:
+def is_flag(word: str) -> bool:
+    """Whether a word is a flag, and not a value that begins with a dash."""
     return len(word) > 1 and word.startswith("-") and not _NUMBER.fullmatch(word)
 
 
-def _split(word: str) -> tuple[str, str | None, list[str]]:
+def split_flag(word: str) -> tuple[str, str | None, list[str]]:
     """Take `--a_b.c.d=x` apart: `--a-b`, `x`, `[c, d]`."""
     head, equals, inline = word.partition("=")
     name, *keys = head.split(".")

@@ -1,10 +1,12 @@
-"""Writes docs/arguments.md: every argument, its field, type, default, state and effect.
+"""Writes docs/arguments.md (every argument, its field, type, default, state and effect) and the manifests of
+examples/command-lines.
 
-python -m paddock.engine.config.docs           # write the page
-python -m paddock.engine.config.docs --check   # fail if it is stale
+python -m paddock.engine.config.docs           # write them
+python -m paddock.engine.config.docs --check   # fail if one is stale
 """
 
 import argparse
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +24,9 @@ from paddock.engine.config.sglang.catalogue import sglang_entries
 from paddock.engine.config.sglang.table import FATES
 from paddock.engine.config.variables import PREFIX, VARIABLES
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "arguments.md"
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "arguments.md"
+EXAMPLES = ROOT / "examples" / "command-lines"
 
 _INTRODUCTION = """\
 # Serve arguments
@@ -146,20 +150,31 @@ def _row(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
+def example_manifests() -> dict[Path, str]:
+    """The manifest beside each command line of examples/command-lines."""
+    from paddock.engine.config.manifest.writer import write_manifest
+
+    manifests = {}
+    for script in sorted(EXAMPLES.glob("*.sh")):
+        words = shlex.split(script.read_text().replace("\\\n", " "), comments=True)
+        manifests[script.with_suffix(".yaml")] = write_manifest(words, script.stem.replace(".", "-")).text()
+    return manifests
+
+
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m paddock.engine.config.docs")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if the page is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is stale")
     check = parser.parse_args(argv).check
-    text = render()
-    if PAGE.exists() and PAGE.read_text() == text:
-        return 0
-    if check:
-        print(f"{PAGE.name} is stale: run `python -m paddock.engine.config.docs`", file=sys.stderr)
-        return 1
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(text)
-    print(f"wrote {PAGE.name}")
-    return 0
+    texts = {PAGE: render(), **example_manifests()}
+    stale = [path for path, text in texts.items() if not path.exists() or path.read_text() != text]
+    for path in stale:
+        if check:
+            print(f"{path.name} is stale: run `python -m paddock.engine.config.docs`", file=sys.stderr)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(texts[path])
+            print(f"wrote {path.name}")
+    return 1 if check and stale else 0
 
 
 if __name__ == "__main__":

@@ -34,11 +34,22 @@ PADDOCK_INLINE Visible visible(const AttentionArgs& args, int64_t sequence, int6
 }
 
 template <class T>
-PADDOCK_INLINE const T* cache_row(const AttentionArgs& args, const void* cache, const AttentionTask& task,
-                                  int64_t position) {
-  const int64_t block = args.block_table[task.sequence * args.table_stride + position / args.block_size];
-  const int64_t in_block = task.kv_head * args.block_size + position % args.block_size;
-  return (const T*)cache + block * args.cache_stride + in_block * args.head_dim;
+PADDOCK_INLINE const T* cache_block(const AttentionArgs& args, const void* cache, const AttentionTask& task,
+                                    int64_t index) {
+  const int64_t block = args.block_table[task.sequence * args.table_stride + index];
+  return (const T*)cache + block * args.cache_stride + task.kv_head * args.block_size * args.head_dim;
+}
+
+// rows[j] is the row of position base + j, for j in [first, last). Walks the table: a division for each position
+// would cost more than the products of a small head.
+template <class T>
+PADDOCK_INLINE void cache_rows(const AttentionArgs& args, const void* cache, const AttentionTask& task, int64_t base,
+                               int64_t first, int64_t last, const T** rows) {
+  int64_t index = (base + first) / args.block_size, in_block = (base + first) % args.block_size;
+  for (int64_t j = first; j < last; ++index, in_block = 0) {
+    const T* block = cache_block<T>(args, cache, task, index);
+    for (; in_block < args.block_size && j < last; ++in_block, ++j) rows[j] = block + in_block * args.head_dim;
+  }
 }
 
 template <class T>
@@ -175,7 +186,7 @@ template <class T>
 PADDOCK_INLINE void prefetch_keys(const AttentionArgs& args, const AttentionTask& task, int64_t base, int64_t end) {
   const T* key[kAttentionBlock];
   const int64_t count = end - base < kAttentionBlock ? end - base : kAttentionBlock;
-  for (int64_t j = 0; j < count; ++j) key[j] = cache_row<T>(args, args.key_cache, task, base + j);
+  cache_rows(args, args.key_cache, task, base, 0, count, key);
   prefetch(key, 0, count, args.head_dim);
 }
 
@@ -185,10 +196,8 @@ PADDOCK_INLINE void attend_block(const AttentionArgs& args, const AttentionTask&
   const int64_t first = seen.begin > base ? seen.begin - base : 0;
   const int64_t last = seen.end - base < kAttentionBlock ? seen.end - base : kAttentionBlock;
   const T *key[kAttentionBlock], *value[kAttentionBlock];
-  for (int64_t j = first; j < last; ++j) {
-    key[j] = cache_row<T>(args, args.key_cache, task, base + j);
-    value[j] = cache_row<T>(args, args.value_cache, task, base + j);
-  }
+  cache_rows(args, args.key_cache, task, base, first, last, key);
+  cache_rows(args, args.value_cache, task, base, first, last, value);
   const int64_t dim = args.head_dim, rows = task.rows;
   if (rows < kSharedRows) prefetch(value, first, last, dim);
   if (rows >= kSharedRows) score_shared(query, rows, key, dim, args.scale, first, last, scratch);

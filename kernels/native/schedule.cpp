@@ -7,7 +7,7 @@
 namespace paddock {
 
 // Below this many multiply-adds or elements a parallel region costs more than it saves.
-constexpr int64_t kSerialProducts = 1 << 16;
+constexpr int64_t kSerialProducts = 1 << 19;
 constexpr int64_t kSerialElements = 1 << 14;
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -12,6 +12,9 @@ Serve language models.
 commands:
   serve MODEL [--flags]   load a model and serve the OpenAI API until stopped
                           (paddock serve --help lists the flags)
+  manifest --name NAME -- COMMAND
+                          print the InferenceService for a serving command line
+                          (manifest --check FILE checks one as the API server does)
 options:
   -h, --help              print this
   -v, --version           print the version
@@ -35,5 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from paddock.server.cli.serve import serve
 
         return serve(arguments[1:], os.environ)
-    print(f"paddock: {command!r} is no command; there is: serve. paddock --help says more.", file=sys.stderr)
+    if command == "manifest":
+        from paddock.server.cli.manifest import manifest
+
+        return manifest(arguments[1:])
+    print(f"paddock: {command!r} is no command; there are: serve, manifest. paddock --help says more.", file=sys.stderr)
     return USAGE_ERROR

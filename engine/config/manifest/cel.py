@@ -1,7 +1,7 @@
 """Evaluates the CEL rules of our own CustomResourceDefinition: the part of the language that they use.
 
 A parsed rule is a function from variables to a value. Grammar and operator precedence: the CEL specification,
-"Syntax"; `find`, `duration` and `getSeconds` as in the Kubernetes CEL libraries.
+"Syntax".
 """
 
 import re
@@ -9,12 +9,10 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+from paddock.engine.config.manifest.cel_library import FUNCTIONS, METHODS, OPERATORS, CelError
+
 Variables = Mapping[str, Any]
 Expression = Callable[[Variables], Any]
-
-
-class CelError(Exception):
-    """A rule that cannot be read, or that meets a value it is not written for."""
 
 
 _TOKEN = re.compile(
@@ -97,7 +95,7 @@ class _Parser:
             self._expect(")")
             return _macro(name, target, variable, body)
         arguments = self._list(")")
-        return _function(_METHODS, name, [target, *arguments])
+        return _function(METHODS, name, [target, *arguments])
 
     def primary(self) -> Expression:
         if not self.tokens:
@@ -129,7 +127,7 @@ class _Parser:
         if not self._take("("):
             return lambda names: names[name]
         [*arguments] = self._list(")")
-        return _has(arguments[0]) if name == "has" else _function(_FUNCTIONS, name, arguments)
+        return _has(arguments[0]) if name == "has" else _function(FUNCTIONS, name, arguments)
 
     def _map(self) -> Expression:
         pairs: list[tuple[Expression, Expression]] = []
@@ -163,7 +161,7 @@ def _binary(sign: str, left: Expression, right: Expression) -> Expression:
         return lambda names: left(names) or right(names)
     if sign == "&&":
         return lambda names: left(names) and right(names)
-    compute = _OPERATORS[sign]
+    compute = OPERATORS[sign]
 
     def run(names: Variables) -> Any:
         try:
@@ -172,27 +170,6 @@ def _binary(sign: str, left: Expression, right: Expression) -> Expression:
             raise CelError(f"{sign}: {error}") from None
 
     return run
-
-
-def equal(left: Any, right: Any) -> bool:
-    """CEL's equality, which keeps true and 1 apart."""
-    return left == right and isinstance(left, bool) == isinstance(right, bool)
-
-
-_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "==": equal,
-    "!=": lambda left, right: not equal(left, right),
-    "<": lambda left, right: left < right,
-    "<=": lambda left, right: left <= right,
-    ">": lambda left, right: left > right,
-    ">=": lambda left, right: left >= right,
-    "in": lambda left, right: any(equal(left, each) for each in right),
-    "+": lambda left, right: left + right,
-    "-": lambda left, right: left - right,
-    "*": lambda left, right: left * right,
-    "/": lambda left, right: left / right,
-    "%": lambda left, right: left % right,
-}
 
 
 def _select(value: Expression, name: str) -> Expression:
@@ -252,40 +229,6 @@ def _function(known: Mapping[str, Callable[..., Any]], name: str, arguments: lis
             raise CelError(f"{name}(): {error}") from None
 
     return run
-
-
-def find(text: str, pattern: str) -> str:
-    """The first match of a regular expression, empty if there is none."""
-    match = re.search(re2(pattern), text)
-    return match[0] if match else ""
-
-
-def re2(pattern: str) -> str:
-    """Python's `$` also matches before a last line end; RE2's does not."""
-    return re.sub(r"(?<!\\)\$", r"\\Z", pattern)
-
-
-def _seconds(text: str) -> int:
-    units = {"h": 3600, "m": 60, "s": 1}
-    return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)([hms])", text))
-
-
-_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "size": len,
-    "string": str,
-    "double": float,
-    "int": int,
-    "duration": _seconds,
-}
-_METHODS: Mapping[str, Callable[..., Any]] = {
-    "size": len,
-    "matches": lambda text, pattern: re.search(re2(pattern), text) is not None,
-    "find": find,
-    "contains": lambda text, part: part in text,
-    "startsWith": lambda text, part: text.startswith(part),
-    "endsWith": lambda text, part: text.endswith(part),
-    "getSeconds": lambda seconds: seconds,
-}
 
 
 def _unquoted(token: str) -> str:

@@ -12,7 +12,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from paddock.engine.config.manifest.cel import CelError, equal, parse, re2
+from paddock.engine.config.manifest.cel import parse
+from paddock.engine.config.manifest.cel_library import CelError, equal, re2
 
 Schema = Mapping[str, Any]
 

@@ -11,13 +11,13 @@ import yaml
 from paddock.engine.config.argument import State
 from paddock.engine.config.build import draft
 from paddock.engine.config.catalogue import by_path, entries
-from paddock.engine.config.command_line import gather
 from paddock.engine.config.manifest.check import API_VERSION, KIND, check
 from paddock.engine.config.manifest.command import read_command
 from paddock.engine.config.manifest.spec_writer import secret_key, to_spec
 from paddock.engine.config.problems import ArgumentError, in_flags
 from paddock.engine.config.serve import ServeConfig
-from paddock.engine.config.variables import PREFIX, by_name
+from paddock.engine.config.sources import gather
+from paddock.engine.config.variables import PREFIX, STANDARD, by_name
 
 WIDTH = 100
 
@@ -149,6 +149,8 @@ def _variable_note(word: str) -> str:
     for foreign in ("VLLM_", "SGLANG_"):
         name = PREFIX + name.removeprefix(foreign) if name.startswith(foreign) else name
     variable = by_name().get(name)
+    if name in STANDARD:
+        return f"{name}: the cluster decides it; GPUs are asked for in template.resources"
     if variable is None:
         return f"{name}: set it as spec.template.env if the server needs it"
     if variable.field is not None and variable.state is State.WORKS:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import create_model
 
-from paddock.engine.config.argument import Argument, Group, State, arg
+from paddock.engine.config.argument import Argument, Group, State, arg, same
 from paddock.engine.config.catalogue import SPEC_PATHS, Entry, by_path, entry_of
 from paddock.engine.config.sglang.fate import Fate
 from paddock.engine.config.sglang.table import FATES
@@ -112,5 +112,8 @@ def state_of(fate: Fate) -> State:
     """An equivalent works as far as all that it is translated into does."""
     if fate.state is not None:
         return fate.state
-    states = {by_path()[path[0], path[1]].argument.state for path in fate.targets}
+    targets = [by_path()[path[0], path[1]] for path in fate.targets]
+    if fate.fixed is not None and all(same(fate.fixed, target.default) for target in targets):
+        return State.WORKS
+    states = {target.argument.state for target in targets}
     return next((state for state in (State.REFUSED, State.NOT_YET) if state in states), State.WORKS)

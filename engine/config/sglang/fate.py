@@ -25,6 +25,8 @@ class Fate:
     state: State | None = None
     translate: Translate | None = None
     targets: tuple[Path, ...] = ()
+    fixed: object = None
+    """The one value that a switch sets."""
 
 
 def always(reason: str) -> Fate:
@@ -58,7 +60,7 @@ def when_true(field: str, target: object) -> Fate:
     """The switch sets our argument to a fixed value; off, it changes nothing."""
     path = path_of(field)
     text = f"{spelled(path)} {str(target).lower() if isinstance(target, bool) else target}"
-    return Fate(text, translate=lambda value, _: {path: target} if value else {}, targets=(path,))
+    return Fate(text, translate=lambda on, _: {path: target} if on else {}, targets=(path,), fixed=target)
 
 
 def words(field: str, table: Mapping[str, object], otherwise: str = "") -> Fate:

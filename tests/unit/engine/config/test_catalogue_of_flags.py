@@ -1,4 +1,4 @@
-"""The fields are those of the dialect: a walk over its 224 flags, both ways."""
+"""The fields are those of the dialect and of the worker page: a walk over their flags, both ways."""
 
 import json
 from pathlib import Path

@@ -123,3 +123,29 @@ def test_a_bare_token_flag_needs_no_value() -> None:
 
 def test_nothing_given_is_the_default_configuration() -> None:
     assert parse() == ServeConfig()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("-be", "trt"), "--backend trt: must be one of vllm, sglang"),
+        (("--backend",), "--backend: needs a value"),
+        (("-ga", "gateway:4000"), "--gateway-address gateway:4000: not supported yet: there is no gateway"),
+        (("--hi", "0"), "--heartbeat-interval 0: must be a whole number from 1"),
+        (("--hi", "10"), "--heartbeat-interval 10: not supported yet"),
+        (("--ls=false",), "--log-streaming false: not supported yet"),
+        (("--ls=maybe",), '--log-streaming "maybe": must be true or false'),
+        (("--no-log-streaming",), "--no-log-streaming: unknown flag"),
+    ],
+)
+def test_worker_arguments_are_checked_and_a_gateway_is_refused_for_now(
+    words: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        parse(*words)
+
+    assert message in str(caught.value)
+
+
+def test_worker_arguments_at_their_defaults_change_nothing() -> None:
+    assert parse("-be", "vllm", "--hi", "30", "--ls") == parse()

@@ -8,11 +8,20 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from paddock.engine.config import ArgumentError, ServeConfig, SpecError, from_spec, parse_serve, to_argv
+from paddock.engine.config import (
+    ArgumentError,
+    ServeConfig,
+    SpecError,
+    from_spec,
+    parse_serve,
+    to_argv,
+    to_spec,
+)
 from paddock.engine.config.argument import State
 from paddock.engine.config.build import build
 from paddock.engine.config.catalogue import Entry, entries
 from paddock.engine.config.kinds import Kind, kind_of
+from paddock.engine.config.manifest.check import check
 from paddock.engine.config.naming import camel
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)
@@ -101,6 +110,17 @@ def test_a_spec_makes_the_configuration_it_was_written_from(config: ServeConfig)
     assume(config.frontend.host is None and config.frontend.port > 0)
 
     assert from_spec(spec_of(config), model_path=config.model.model) == without_secrets(config)
+
+
+@given(configurations())
+def test_a_written_manifest_is_read_back_and_accepted_by_the_schema(config: ServeConfig) -> None:
+    spec = to_spec(config)
+    left = {"host": None, "api_key": None, "port": config.frontend.port or 8000}
+    expected = config.model_copy(update={"frontend": config.frontend.model_copy(update=left)})
+
+    assert from_spec(spec, model_path=config.model.model) == expected
+    model = {"uri": "pvc://models", **spec.get("model", {})}
+    assert check({"metadata": {"name": "a"}, "spec": {**spec, "model": model}}) == []
 
 
 def spec_of(config: ServeConfig) -> dict[str, Any]:
