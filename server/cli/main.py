@@ -42,5 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from paddock.server.cli.manifest import manifest
 
         return manifest(arguments[1:])
-    print(f"paddock: {command!r} is no command; there are: serve, manifest. paddock --help says more.", file=sys.stderr)
+    print(
+        f"paddock: {command!r} is no command; there are: serve, manifest. paddock --help says more.",
+        file=sys.stderr,
+    )
     return USAGE_ERROR
