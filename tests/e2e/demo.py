@@ -20,7 +20,7 @@ from manifests import client_pod, namespace
 from waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
-MODEL = ROOT / "tests/models/tiny/model"
+MODEL = "tests/models/tiny/model"
 EXAMPLE = ROOT / "examples/tiny.yaml"
 NAMESPACE = "models"
 QUESTION = "What is the capital of France?"
@@ -59,7 +59,7 @@ def indented(text: str) -> None:
 def local(*args: str) -> str:
     """Run the local cluster's program: its progress goes to the terminal, its answer is returned."""
     program = [sys.executable, str(ROOT / "tests/local_cluster/cluster.py"), *args]
-    done = subprocess.run(program, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(program, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise DemoError(f"`{' '.join(args)}` of the local cluster failed; its messages are above.")
     return done.stdout.strip()
@@ -78,7 +78,7 @@ def local_target() -> Target:
     tools = Path(local("install"))
     kubeconfig = Path(local("up", "--name", "demo", "--nodes", "2"))
     images = json.loads(local("build-images", "--name", "demo"))
-    model = local("load-model-image", str(MODEL), "--name", "demo")
+    model = local("load-model-image", MODEL, "--name", "demo")
     kubectl = Kubectl(kubeconfig, str(tools / "kubectl"))
     cluster = Cluster(kubectl, str(tools / "helm"), images["server"], images["operator"], model)
     return Target(cluster, f"oci://{model}", is_local=True)
