@@ -66,10 +66,10 @@ def namespace_of(request: pytest.FixtureRequest) -> str:
 
 @contextmanager
 def fresh_namespace(cluster: Cluster, name: str, *, restricted: bool) -> Iterator[Kubectl]:
-    """A namespace for one test, deleted after it with everything in it."""
+    """A namespace for one test, deleted after it with everything in it; the next test need not wait for that."""
     cluster.kubectl.apply(namespace(name, restricted=restricted))
     yield cluster.kubectl.in_namespace(name)
-    cluster.kubectl.run("delete", "namespace", name, "--wait=true", "--timeout=120s", timeout=130)
+    cluster.kubectl.run("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture
