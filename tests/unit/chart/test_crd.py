@@ -33,7 +33,7 @@ def test_the_charts_crd_is_the_generated_one(chart: Path) -> None:
     generated = chart.parents[1] / "crds" / f"{NAME}.yaml"
     carried = chart / "files" / f"{NAME}.yaml"
 
-    assert carried.read_text(encoding="utf-8") == generated.read_text(encoding="utf-8"), "run `make crd`"
+    assert carried.read_text(encoding="utf-8") == generated.read_text(encoding="utf-8"), "run `make generate`"
 
 
 def test_the_crd_is_rendered_whole_and_kept_on_uninstall(render: Render, chart: Path) -> None:
@@ -76,4 +76,4 @@ def test_a_chart_without_its_crd_says_how_to_make_it(helm: Callable[..., Any], c
     refused = helm("template", "paddock", str(chart_copy))
 
     assert refused.returncode != 0
-    assert "run `make crd`" in refused.stderr
+    assert "run `make generate`" in refused.stderr
