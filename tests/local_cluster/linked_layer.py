@@ -23,10 +23,12 @@ GARBAGE_ROOT = "containerd.io/gc.root"
 
 @dataclass(frozen=True)
 class LinkedLayer:
-    """`stand_in` is what the archive carries; `paths` are absolute, and the same in the image."""
+    """`stand_in` is what the archive carries. `paths` are absolute, and the same in the image unless `into` names
+    the image's folder that holds them."""
 
     stand_in: Layer
     paths: tuple[Path, ...]
+    into: Path | None = None
 
 
 def ensure_snapshot(node: Node, linked: LinkedLayer, chain_id: str, parent: str) -> None:
@@ -43,7 +45,7 @@ def ensure_snapshot(node: Node, linked: LinkedLayer, chain_id: str, parent: str)
     node.ctr("snapshots", "prepare", key, *([parent] if parent else []))
     folder = _host_folder(node, node.ctr("snapshots", "mounts", "/target", key))
     unpack_layer(linked.stand_in, folder)
-    link_trees(linked.paths, folder)
+    link_trees(linked.paths, folder, linked.into)
     node.ctr("snapshots", "commit", chain_id, key)
     node.ctr("snapshots", "label", chain_id, f"{GARBAGE_ROOT}=paddock")
 
@@ -56,10 +58,11 @@ def _host_folder(node: Node, mounts: str) -> Path:
     return node.folder / "lib" / found["below"]
 
 
-def link_trees(sources: Iterable[Path], root: Path) -> None:
-    """Put files and folders at the same paths below `root`: links on one disk, copies where the disks differ."""
+def link_trees(sources: Iterable[Path], root: Path, into: Path | None = None) -> None:
+    """Put files and folders at the same paths below `root`, or into its folder `into`: links on one disk, copies
+    where the disks differ."""
     for parent, siblings in groupby(sorted(sources), key=lambda source: source.parent):
-        target = root / parent.relative_to("/")
+        target = root / (into or parent).relative_to("/")
         target.mkdir(parents=True, exist_ok=True)
         same_disk = parent.stat().st_dev == target.stat().st_dev
         how = ["-al"] if same_disk else ["-a", "--reflink=auto"]

@@ -24,6 +24,9 @@ from local_cluster.running_cluster import Cluster
 TAG_CHARACTERS = 12
 MACHINE = os.uname().machine
 SYSTEM_FOLDERS = (Path("/usr/bin"), Path(f"/usr/lib/{MACHINE}-linux-gnu"), Path("/usr/lib64"))
+ENVIRONMENTS = Path("/opt/paddock")
+"""The image's folder of virtual environments: a clone may lie below /tmp, which pods mount over."""
+
 MERGED_INTO_USR = ("bin", "lib", "lib64", "sbin")
 USERS = f"root:x:0:0:root:/:/usr/sbin/nologin\nnonroot:x:{NONROOT}:{NONROOT}:nonroot:/tmp:/usr/sbin/nologin\n"
 GROUPS = f"root:x:0:\nnonroot:x:{NONROOT}:\n"
@@ -58,7 +61,7 @@ def _load(
         # The environment, with the most files, lies lowest: an update of system packages does not link it again.
         linked = [_environment_layer(images, environment), _system_layer(images, environment, system)]
         layers = [*(one.stand_in for one in linked), code_layer]
-        write_archive(archive, name, layers, image_config(component, environment.folder))
+        write_archive(archive, name, layers, image_config(component, ENVIRONMENTS / environment.folder.name))
         with ThreadPoolExecutor(len(wanting)) as pool:
             list(pool.map(lambda node: _load_node(node, linked, layers, archive), wanting))
     return name
@@ -122,4 +125,4 @@ def _environment_layer(images: Path, environment: PythonEnvironment) -> LinkedLa
         with layer_file(file) as layer:
             layer.folder("etc")
             layer.content("etc/paddock-environment", key.encode())
-    return LinkedLayer(read_layer(file), (environment.folder,))
+    return LinkedLayer(read_layer(file), (environment.folder,), ENVIRONMENTS)

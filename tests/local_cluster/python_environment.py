@@ -62,12 +62,12 @@ class PythonEnvironment:
         stamp.write_text(key)
 
     def content_key(self) -> str:
-        """Hash of the installed distributions (name and version), of the place and of the Python version.
+        """Hash of the installed distributions (name and version), of the folder's name and of the Python version.
 
         Paddock's own entry is left out: its code is a layer of its own.
         """
         names = sorted(path.name for path in self.folder.glob("lib/python*/site-packages/*.dist-info"))
-        parts = [str(self.folder), self.version, *(name for name in names if not OURS.match(name))]
+        parts = [self.folder.name, self.version, *(name for name in names if not OURS.match(name))]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -33,3 +33,13 @@ def test_a_file_that_the_host_replaces_stays_as_it_was_in_the_layer(tmp_path: Pa
     replacement.replace(source / "module.py")
 
     assert (root / source.relative_to("/") / "module.py").read_text() == "old"
+
+
+def test_trees_can_be_put_into_a_folder_of_the_image(tmp_path: Path) -> None:
+    source = tmp_path / "clone" / "environment"
+    source.mkdir(parents=True)
+    (source / "file").write_text("content")
+
+    link_trees([source], tmp_path / "root", Path("/opt/paddock"))
+
+    assert (tmp_path / "root/opt/paddock/environment/file").samefile(source / "file")
