@@ -1,5 +1,6 @@
 """The real cluster of the tests: two nodes, the images, the chart, and a client pod. Brought up once, taken down at the end."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -60,8 +61,10 @@ def client(cluster: Cluster) -> Kubectl:
 
 
 def namespace_of(request: pytest.FixtureRequest) -> str:
-    """A name for the namespace of this test."""
-    return "t-" + request.node.name.split("[")[0].removeprefix("test_").replace("_", "-")[:50].rstrip("-")
+    """A name for the namespace of this test and its parameters."""
+    digest = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:8]
+    words = request.node.name.split("[")[0].removeprefix("test_").replace("_", "-")
+    return f"t-{words[:40].rstrip('-')}-{digest}"
 
 
 @contextmanager
