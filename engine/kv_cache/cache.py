@@ -29,10 +29,6 @@ class KVCache:
         return self._pool.num_blocks
 
     @property
-    def num_available_blocks(self) -> int:
-        return self._pool.num_available
-
-    @property
     def usage(self) -> float:
         """Share of the blocks that requests hold, 0 to 1. Cached blocks without a reader do not count."""
         return self._pool.num_used / self._pool.num_blocks

@@ -1,46 +1,26 @@
 """The real cluster of the tests: two nodes, the images, the chart, and a client pod. Brought up once, taken down at the end."""
 
 import hashlib
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from helm import install_chart
-from installed import MODEL, ROOT, Cluster
+from installed import MODEL, Cluster
 from kubectl import Kubectl
+from local import bring_up, command
 from manifests import client_pod, namespace
 
-CLUSTER_PROGRAM = ROOT / "tests/local_cluster/cluster.py"
 CLUSTER_NAME = "test"
-
-
-def cluster_command(*args: str) -> str:
-    """Run the local cluster's program; its progress is shown, its standard output returned."""
-    done = subprocess.run(
-        [sys.executable, str(CLUSTER_PROGRAM), *args, "--name", CLUSTER_NAME],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
 
 
 @pytest.fixture(scope="session")
 def bare_cluster() -> Iterator[Cluster]:
     """Two Ready nodes with the images loaded, nothing installed."""
-    tools = Path(cluster_command("install"))
     try:
-        kubeconfig = Path(cluster_command("up", "--nodes", "2"))
-        images = json.loads(cluster_command("build-images"))
-        model_image = cluster_command("load-model-image", str(MODEL))
-        kubectl = Kubectl(kubeconfig, str(tools / "kubectl"))
-        yield Cluster(kubectl, str(tools / "helm"), images["server"], images["operator"], model_image)
+        yield bring_up(CLUSTER_NAME)
     finally:
-        cluster_command("down", "--purge")
+        command(CLUSTER_NAME, "down", "--purge")
 
 
 @pytest.fixture(scope="session")

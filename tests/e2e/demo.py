@@ -4,7 +4,6 @@ With KUBECONFIG or CONTEXT set, that cluster is used (SERVER_IMAGE, OPERATOR_IMA
 nodes can pull); otherwise a two-node cluster is brought up on this machine.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -14,13 +13,12 @@ from pathlib import Path
 
 import yaml
 from helm import SYSTEM_NAMESPACE, install_chart
-from installed import Cluster
+from installed import ROOT, Cluster
 from kubectl import Kubectl, KubectlError, Manifest, condition
+from local import bring_up
 from manifests import client_pod, namespace
 from waiting import until
 
-ROOT = Path(__file__).resolve().parents[2]
-MODEL = "tests/models/tiny/model"
 EXAMPLE = ROOT / "examples/tiny.yaml"
 NAMESPACE = "models"
 QUESTION = "What is the capital of France?"
@@ -56,15 +54,6 @@ def indented(text: str) -> None:
         print(f"    {line}", flush=True)
 
 
-def local(*args: str) -> str:
-    """Run the local cluster's program: its progress goes to the terminal, its answer is returned."""
-    program = [sys.executable, str(ROOT / "tests/local_cluster/cluster.py"), *args]
-    done = subprocess.run(program, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        raise DemoError(f"`{' '.join(args)}` of the local cluster failed; its messages are above.")
-    return done.stdout.strip()
-
-
 @dataclass(frozen=True)
 class Target:
     """Where the demo runs, and the images and model that its nodes can reach."""
@@ -75,13 +64,8 @@ class Target:
 
 
 def local_target() -> Target:
-    tools = Path(local("install"))
-    kubeconfig = Path(local("up", "--name", "demo", "--nodes", "2"))
-    images = json.loads(local("build-images", "--name", "demo"))
-    model = local("load-model-image", MODEL, "--name", "demo")
-    kubectl = Kubectl(kubeconfig, str(tools / "kubectl"))
-    cluster = Cluster(kubectl, str(tools / "helm"), images["server"], images["operator"], model)
-    return Target(cluster, f"oci://{model}", is_local=True)
+    cluster = bring_up("demo")
+    return Target(cluster, cluster.model_uri, is_local=True)
 
 
 def given_target() -> Target:
