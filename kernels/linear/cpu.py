@@ -1,22 +1,49 @@
-"""Linear layers on the compiled kernel: float32 sums, the weight read once where it lies."""
+"""Linear layers on the compiled kernel: float32 sums over a weight that was rearranged once."""
 
+import math
+
+import numpy as np
 import torch
 
 from paddock.kernels import native
 
+PANEL = 32
+"""Outputs that lie side by side in a packed weight."""
+
+CACHE_LINE = 64
+"""Bytes; vectors that straddle two lines load at half the speed."""
+
+
+def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """From numpy, which asks for large pages where torch does not: a decode step walks all of the weight's pages."""
+    size = math.prod(shape) * dtype.itemsize
+    raw = torch.from_numpy(np.empty(size + CACHE_LINE, np.uint8))
+    start = -raw.data_ptr() % CACHE_LINE
+    return raw[start : start + size].view(dtype).view(shape)
+
 
 class CpuLinear:
-    """A linear layer over a shared weight. An output's bits do not depend on the other rows of the batch."""
+    """A linear layer over a packed copy of its weight. An output's bits do not depend on the rest of the batch."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        self.weight = weight.detach().contiguous()
-        self.bias = None if bias is None else bias.detach().to(weight.dtype).contiguous()
-        self._element = native.ELEMENT[weight.dtype]
+        assert native.library is not None
+        weight = weight.detach().contiguous()
         self._out_features, self._in_features = weight.shape
+        self._element = native.ELEMENT[weight.dtype]
+        self.packed = _empty((-(-self._out_features // PANEL), self._in_features, PANEL), weight.dtype)
+        self.bias = None if bias is None else bias.detach().to(weight.dtype).contiguous()
+        native.library.pack(
+            self._element,
+            torch.get_num_threads(),
+            weight.data_ptr(),
+            self.packed.data_ptr(),
+            self._in_features,
+            self._out_features,
+        )
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         assert native.library is not None
-        assert x.dtype == self.weight.dtype
+        assert x.dtype == self.packed.dtype
         assert x.shape[-1] == self._in_features
         rows = x if x.dim() == 2 and x.stride(1) == 1 else x.reshape(-1, self._in_features).contiguous()
         out = rows.new_empty(rows.shape[0], self._out_features)
@@ -24,7 +51,7 @@ class CpuLinear:
             self._element,
             torch.get_num_threads(),
             rows.data_ptr(),
-            self.weight.data_ptr(),
+            self.packed.data_ptr(),
             0 if self.bias is None else self.bias.data_ptr(),
             out.data_ptr(),
             rows.shape[0],

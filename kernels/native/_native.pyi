@@ -13,6 +13,9 @@ def linear(
     out_features: int,
     x_stride: int,
 ) -> None: ...
+def pack(
+    element: int, threads: int, weight: int, packed: int, in_features: int, out_features: int
+) -> None: ...
 def norm(
     element: int,
     threads: int,

@@ -5,11 +5,17 @@
 namespace paddock {
 
 struct LinearArgs {
-  const float* x;        // [rows, in], row stride x_stride; see dot.h for its order when the weight is bfloat16
-  const void* weight;    // [out, in], contiguous
+  const void* x;         // [rows, in], row stride x_stride; float32 by the time that a kernel sees it
+  const void* weight;    // panels of kPanel outputs, see linear.h
   const void* bias;      // [out] or null
   void* out;             // [rows, out], contiguous
   int64_t rows, in_features, out_features, x_stride;
+};
+
+struct PackArgs {
+  const void* weight;    // [out, in], contiguous
+  void* packed;          // panels of kPanel outputs, see linear.h
+  int64_t in_features, out_features;
 };
 
 struct NormArgs {
@@ -61,8 +67,8 @@ struct AttentionTask {
   float* partial;  // [rows, head_dim + 2] for (values, maximum, sum), or null to write the result
 };
 
-constexpr int64_t kLinearRows = 128;       // most rows and outputs in a task of a linear layer: its slice of x and
-constexpr int64_t kLinearOuts = 48;        // its accumulators stay in the second-level cache
+constexpr int64_t kPanel = 32;             // outputs that lie side by side in a packed weight
+constexpr int64_t kLinearRows = 128;       // most rows in a task of a linear layer: they stay in the second-level cache
 
 constexpr int64_t kAttentionRows = 32;     // most rows in a task
 constexpr int64_t kAttentionBlock = 64;    // positions that share one softmax update
@@ -70,12 +76,14 @@ constexpr int64_t kAttentionChunk = 512;   // positions that one task of a split
 constexpr int64_t kAttentionMaxDim = 256;
 
 struct Kernels {
+  int64_t element_size;
   void (*linear)(const LinearArgs&, int64_t row0, int64_t row1, int64_t out0, int64_t out1);
-  void (*widen_rows)(const void* x, int64_t x_stride, int64_t dim, int64_t rows, float* out);
+  void (*widen_rows)(const void* x, int64_t x_stride, int64_t dim, int64_t rows, float* out, int64_t out_stride);
+  void (*pack_panel)(const PackArgs&, int64_t out0);
   void (*norm)(const NormArgs&, int64_t row0, int64_t row1);
   void (*gate)(const GateArgs&, int64_t row0, int64_t row1);
   void (*rotary)(const RotaryArgs&, int64_t token0, int64_t token1);
-  void (*attend)(const AttentionArgs&, const AttentionTask&);
+  void (*attend)(const AttentionArgs&, const AttentionTask&, const AttentionTask* next);
   void (*merge)(const AttentionArgs&, const AttentionTask& first, int64_t chunks);
 };
 

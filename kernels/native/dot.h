@@ -13,9 +13,9 @@ namespace paddock::PADDOCK_ISA {
 
 // Tile sizes by register file: each accumulator is one register in the wide sets, several in the others.
 #if PADDOCK_WIDE
-constexpr int kTileM = 4, kTileN = 6, kTileNarrow = 8;
+constexpr int kTileM = 4, kTileN = 6;
 #else
-constexpr int kTileM = 2, kTileN = 2, kTileNarrow = 2;
+constexpr int kTileM = 2, kTileN = 2;
 #endif
 
 template <class T> constexpr int kParts = 1;       // vectors that one fetch gives
@@ -74,8 +74,8 @@ PADDOCK_INLINE void accumulate(const float* const* left, const T* const* right, 
 template <int count>
 PADDOCK_INLINE void sums(const f32x16* acc, float* out) {
   for (int first = 0; first < count; first += 16) {
-    f32x16 group[16] = {};
-    for (int i = 0; i < 16 && first + i < count; ++i) group[i] = acc[first + i];
+    f32x16 group[16];
+    for (int i = 0; i < 16; ++i) group[i] = first + i < count ? acc[first + i] : f32x16{};
     store(out + first, reduce16(group));
   }
 }

@@ -5,19 +5,6 @@
 
 namespace paddock::PADDOCK_ISA {
 
-// f(i, n) over the whole vectors of [0, dim), then over what is left.
-#define PADDOCK_FOR_LANES(i, n, dim) \
-  for (int64_t i = 0, n; i < (dim) && (n = (dim) - i < 16 ? (dim) - i : 16, true); i += 16)
-
-template <class T>
-PADDOCK_INLINE f32x16 load_lanes(const T* p, int64_t n) { return n == 16 ? load(p) : load_partial(p, n); }
-
-template <class T>
-PADDOCK_INLINE void store_lanes(T* p, f32x16 v, int64_t n) {
-  if (n == 16) store(p, v);
-  else store_partial(p, v, n);
-}
-
 // out = round(x / rms(x)) * weight, the rounding order of the checkpoints' authors.
 template <class T>
 PADDOCK_INLINE void normalize_row(const T* x, const T* weight, T* out, int64_t dim, float eps) {

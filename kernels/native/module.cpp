@@ -2,6 +2,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <utility>
+
 #include "dispatch.h"
 #include "schedule.h"
 
@@ -24,14 +26,12 @@ class Reader {
     failed_ = value == -1 && PyErr_Occurred();
     return value;
   }
-  void* address() { return reinterpret_cast<void*>(integer()); }
   float real() {
     if (failed_) return 0;
     const double value = PyFloat_AsDouble(args_[next_++]);
     failed_ = value == -1.0 && PyErr_Occurred();
     return static_cast<float>(value);
   }
-  const Kernels& kernels() { return integer() ? active_set->bfloat16 : active_set->float32; }
   bool failed() const { return failed_; }
 
  private:
@@ -40,93 +40,35 @@ class Reader {
   bool failed_;
 };
 
-// Other Python threads (sockets, heartbeats) run while a kernel does.
-template <class Args, class Run>
-PyObject* call(const Reader& reader, const Kernels& kernels, const Args& args, int threads, Run run) {
+// The next argument, as whatever the field that it initialises is: an address, a size or a number.
+struct Next {
+  Reader* reader;
+  operator int64_t() const { return reader->integer(); }
+  operator float() const { return reader->real(); }
+  template <class T>
+  operator T*() const { return reinterpret_cast<T*>(reader->integer()); }
+};
+
+// An operation's arguments are the element type, the threads, and then the fields of its struct in order: a braced
+// list is evaluated from left to right. Other Python threads (sockets, heartbeats) run while a kernel does.
+template <class Args, size_t... fields, class Run>
+PyObject* call(PyObject* const* values, Py_ssize_t count, std::index_sequence<fields...>, Run run) {
+  Reader reader(values, count, 2 + sizeof...(fields));
+  const bool narrow = reader.integer() != 0;
+  const int threads = static_cast<int>(reader.integer());
+  const Args args{((void)fields, Next{&reader})...};
   if (reader.failed()) return nullptr;
   Py_BEGIN_ALLOW_THREADS
-  run(kernels, args, threads);
+  run(narrow ? active_set->bfloat16 : active_set->float32, args, threads);
   Py_END_ALLOW_THREADS
   Py_RETURN_NONE;
 }
 
-PyObject* linear(PyObject*, PyObject* const* values, Py_ssize_t count) {
-  Reader r(values, count, 10);
-  const Kernels& kernels = r.kernels();
-  const int threads = r.integer();
-  // Braced lists are read from left to right.
-  const LinearArgs args{static_cast<const float*>(r.address()), r.address(), r.address(), r.address(),
-                        r.integer(), r.integer(), r.integer(), r.integer()};
-  const bool widen = &kernels == &active_set->bfloat16;
-  return call(r, kernels, args, threads, [widen](const Kernels& k, const LinearArgs& a, int count) {
-    run_linear(k, a, widen, count);
-  });
-}
-
-PyObject* norm(PyObject*, PyObject* const* values, Py_ssize_t count) {
-  Reader r(values, count, 11);
-  const Kernels& kernels = r.kernels();
-  const int threads = r.integer();
-  const NormArgs args{r.address(), r.address(), r.address(), r.address(), r.address(),
-                      r.integer(), r.integer(), r.integer(), r.real()};
-  return call(r, kernels, args, threads, run_norm);
-}
-
-PyObject* gate(PyObject*, PyObject* const* values, Py_ssize_t count) {
-  Reader r(values, count, 6);
-  const Kernels& kernels = r.kernels();
-  const int threads = r.integer();
-  const GateArgs args{r.address(), r.address(), r.integer(), r.integer()};
-  return call(r, kernels, args, threads, run_gate);
-}
-
-PyObject* rotary(PyObject*, PyObject* const* values, Py_ssize_t count) {
-  Reader r(values, count, 20);
-  const Kernels& kernels = r.kernels();
-  const int threads = r.integer();
-  const RotaryArgs args{r.address(),
-                        static_cast<const float*>(r.address()),
-                        static_cast<const float*>(r.address()),
-                        r.address(),
-                        r.address(),
-                        r.address(),
-                        r.address(),
-                        r.address(),
-                        static_cast<const int64_t*>(r.address()),
-                        r.integer(),
-                        r.integer(),
-                        r.integer(),
-                        r.integer(),
-                        r.integer(),
-                        r.integer(),
-                        r.integer(),
-                        r.integer(),
-                        r.real()};
-  return call(r, kernels, args, threads, run_rotary);
-}
-
-PyObject* attention(PyObject*, PyObject* const* values, Py_ssize_t count) {
-  Reader r(values, count, 19);
-  const Kernels& kernels = r.kernels();
-  const int threads = r.integer();
-  const AttentionArgs args{r.address(),
-                           r.address(),
-                           r.address(),
-                           r.address(),
-                           static_cast<const int32_t*>(r.address()),
-                           static_cast<const int32_t*>(r.address()),
-                           static_cast<const int32_t*>(r.address()),
-                           r.integer(),
-                           r.integer(),
-                           r.integer(),
-                           r.integer(),
-                           r.integer(),
-                           r.integer(),
-                           r.integer(),
-                           r.integer(),
-                           r.integer(),
-                           r.real()};
-  return call(r, kernels, args, threads, run_attention);
+template <class Args, auto run>
+PyObject* operation(PyObject*, PyObject* const* values, Py_ssize_t count) {
+  constexpr size_t fields = sizeof(Args) / sizeof(int64_t);  // each takes so much, a last float with its padding
+  static_assert(sizeof(void*) == sizeof(int64_t));
+  return call<Args>(values, count, std::make_index_sequence<fields>(), run);
 }
 
 // select(name or None) -> name of the set now in use.
@@ -147,11 +89,12 @@ PyMethodDef method(const char* name, PyObject* (*function)(PyObject*, PyObject* 
 }
 
 PyMethodDef methods[] = {
-    method("linear", linear),
-    method("norm", norm),
-    method("gate", gate),
-    method("rotary", rotary),
-    method("attention", attention),
+    method("linear", operation<LinearArgs, run_linear>),
+    method("pack", operation<PackArgs, run_pack>),
+    method("norm", operation<NormArgs, run_norm>),
+    method("gate", operation<GateArgs, run_gate>),
+    method("rotary", operation<RotaryArgs, run_rotary>),
+    method("attention", operation<AttentionArgs, run_attention>),
     method("select", select),
     {nullptr, nullptr, 0, nullptr},
 };

@@ -21,35 +21,40 @@ static void run_rows(int64_t rows, int64_t elements, int threads, const Body& bo
   for (int64_t part = 0; part < parts; ++part) body(rows * part / parts, rows * (part + 1) / parts);
 }
 
-// bfloat16 rows are widened once, not in every task.
-static std::unique_ptr<float[]> widen_input(const Kernels& kernels, const void* x, int64_t stride, LinearArgs& args,
-                                            int threads) {
-  const int64_t width = ceil_div(args.in_features, 32) * 32;
-  std::unique_ptr<float[]> wide(new float[args.rows * width]);
-  run_rows(args.rows, args.rows * width, threads, [&](int64_t first, int64_t last) {
-    const char* from = static_cast<const char*>(x) + first * stride * 2;
-    kernels.widen_rows(from, stride, args.in_features, last - first, wide.get() + first * width);
+// The rows of x as float32, once for all tasks. A stride that is a power of two would put them in one cache set.
+static std::unique_ptr<float[]> widen_input(const Kernels& kernels, LinearArgs& args, int threads) {
+  const int64_t stride = ceil_div(args.in_features, 16) * 16 + 16;
+  std::unique_ptr<float[]> wide(new float[args.rows * stride]);
+  run_rows(args.rows, args.rows * stride, threads, [&](int64_t first, int64_t last) {
+    const char* from = static_cast<const char*>(args.x) + first * args.x_stride * kernels.element_size;
+    kernels.widen_rows(from, args.x_stride, args.in_features, last - first, wide.get() + first * stride, stride);
   });
-  args.x = wide.get(), args.x_stride = width;
+  args.x = wide.get(), args.x_stride = stride;
   return wide;
 }
 
-void run_linear(const Kernels& kernels, LinearArgs args, bool widen, int threads) {
+void run_linear(const Kernels& kernels, LinearArgs args, int threads) {
   if (args.rows == 0 || args.out_features == 0) return;
   std::unique_ptr<float[]> wide;
-  if (widen) wide = widen_input(kernels, args.x, args.x_stride, args, threads);
-  const int64_t row_blocks = ceil_div(args.rows, kLinearRows);
-  // Small tasks even out threads that are held up; a multiple of 24 keeps the tiles whole.
-  const int64_t most = args.rows < 4 ? 240 : kLinearOuts;
-  const int64_t even = ceil_div(ceil_div(args.out_features * row_blocks, threads * 8), 24) * 24;
-  const int64_t out_step = std::min(even, most), out_blocks = ceil_div(args.out_features, out_step);
+  if (kernels.element_size != sizeof(float)) wide = widen_input(kernels, args, threads);
   const bool serial = threads <= 1 || args.rows * args.in_features * args.out_features < kSerialProducts;
+  const int64_t row_blocks = ceil_div(args.rows, kLinearRows);
+  // Small tasks even out threads that are held up; four panels at a time keep the widest tiles whole.
+  const int64_t parts = serial ? 1 : threads * 8;
+  const int64_t out_step = ceil_div(ceil_div(args.out_features * row_blocks, parts), 4 * kPanel) * 4 * kPanel;
+  const int64_t out_blocks = ceil_div(args.out_features, out_step);
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (!serial)
   for (int64_t task = 0; task < row_blocks * out_blocks; ++task) {
     const int64_t row = task / out_blocks * kLinearRows, out = task % out_blocks * out_step;
     kernels.linear(args, row, std::min(row + kLinearRows, args.rows), out,
                    std::min(out + out_step, args.out_features));
   }
+}
+
+void run_pack(const Kernels& kernels, const PackArgs& args, int threads) {
+  const int64_t panels = ceil_div(args.out_features, kPanel);
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+  for (int64_t panel = 0; panel < panels; ++panel) kernels.pack_panel(args, panel * kPanel);
 }
 
 void run_norm(const Kernels& kernels, const NormArgs& args, int threads) {
@@ -141,7 +146,8 @@ void run_attention(const Kernels& kernels, const AttentionArgs& args, int thread
   {
     // Backwards: the last rows of a prompt see most, and the longest tasks go first.
 #pragma omp for schedule(dynamic)
-    for (int64_t index = tasks - 1; index >= 0; --index) kernels.attend(args, plan.tasks[index]);
+    for (int64_t index = tasks - 1; index >= 0; --index)
+      kernels.attend(args, plan.tasks[index], index ? &plan.tasks[index - 1] : nullptr);
 #pragma omp for schedule(static)
     for (int64_t index = 0; index < merges; ++index) kernels.merge(args, plan.merges[index], plan.merge_chunks[index]);
   }

@@ -4,8 +4,8 @@
 
 namespace paddock {
 
-// `widen`: x is bfloat16 like the weight, and is converted first.
-void run_linear(const Kernels&, LinearArgs, bool widen, int threads);
+void run_linear(const Kernels&, LinearArgs, int threads);
+void run_pack(const Kernels&, const PackArgs&, int threads);
 void run_norm(const Kernels&, const NormArgs&, int threads);
 void run_gate(const Kernels&, const GateArgs&, int threads);
 void run_rotary(const Kernels&, const RotaryArgs&, int threads);

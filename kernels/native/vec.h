@@ -21,7 +21,14 @@ typedef uint16_t u16x16 __attribute__((vector_size(32)));
 
 constexpr float kInfinity = __builtin_inff();
 
-PADDOCK_INLINE f32x16 splat(float x) { return f32x16{} + x; }
+// Written out: `f32x16{} + x` is an addition, and a broadcast between registers instead of from memory.
+PADDOCK_INLINE f32x16 splat(float x) { return f32x16{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
+
+// One by one: the compiler would clear an array in memory, by a slow string instruction, before it is in registers.
+template <int count>
+PADDOCK_INLINE void clear(f32x16* v) {
+  for (int i = 0; i < count; ++i) v[i] = f32x16{};
+}
 
 PADDOCK_INLINE f32x16 load(const float* p) {
   f32x16 v;
@@ -64,6 +71,19 @@ PADDOCK_INLINE void store_partial(T* p, f32x16 v, int64_t n) {
   memcpy(p, tmp, n * sizeof(T));
 }
 
+// For i over [0, dim) by 16: n is 16, and what is left at the end.
+#define PADDOCK_FOR_LANES(i, n, dim) \
+  for (int64_t i = 0, n; i < (dim) && (n = (dim) - i < 16 ? (dim) - i : 16, true); i += 16)
+
+template <class T>
+PADDOCK_INLINE f32x16 load_lanes(const T* p, int64_t n) { return n == 16 ? load(p) : load_partial(p, n); }
+
+template <class T>
+PADDOCK_INLINE void store_lanes(T* p, f32x16 v, int64_t n) {
+  if (n == 16) store(p, v);
+  else store_partial(p, v, n);
+}
+
 PADDOCK_INLINE f32x16 select(i32x16 mask, f32x16 yes, f32x16 no) { return mask ? yes : no; }
 PADDOCK_INLINE f32x16 max(f32x16 a, f32x16 b) { return select(a > b, a, b); }
 
@@ -89,20 +109,22 @@ PADDOCK_INLINE f32x16 reduce16(const f32x16* acc) {
   return fold_pair<1>(a2[0], a2[1]);
 }
 
+// Lane i of the result is lane i + half of v, for the lower half.
+template <int half>
+PADDOCK_INLINE f32x16 upper(f32x16 v) {
+  i32x16 source;
+  for (int lane = 0; lane < 16; ++lane) source[lane] = (lane + half) % 16;
+  return __builtin_shuffle(v, source);
+}
+
 PADDOCK_INLINE float sum(f32x16 v) {
-  float x[16];
-  store(x, v);
-  for (int half = 8; half; half /= 2)
-    for (int i = 0; i < half; ++i) x[i] += x[i + half];
-  return x[0];
+  v += upper<8>(v), v += upper<4>(v), v += upper<2>(v);
+  return v[0] + v[1];
 }
 
 PADDOCK_INLINE float max_lane(f32x16 v) {
-  float x[16];
-  store(x, v);
-  for (int half = 8; half; half /= 2)
-    for (int i = 0; i < half; ++i) x[i] = x[i] > x[i + half] ? x[i] : x[i + half];
-  return x[0];
+  v = max(v, upper<8>(v)), v = max(v, upper<4>(v)), v = max(v, upper<2>(v));
+  return v[0] > v[1] ? v[0] : v[1];
 }
 
 // exp by Cody-Waite reduction and a minimax polynomial (Cephes expf); within 2 ulp, 0 below -87.3, infinite above 88.3.

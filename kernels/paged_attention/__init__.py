@@ -5,6 +5,8 @@ import torch
 from paddock.kernels.attention_metadata import AttentionMetadata
 from paddock.kernels.paged_attention import cpu, reference
 
+MAX_TRITON_DIM = 256
+
 
 def paged_attention(
     query: torch.Tensor,
@@ -13,15 +15,27 @@ def paged_attention(
     metadata: AttentionMetadata,
     scale: float,
     out: torch.Tensor | None = None,
+    *,
+    softcap: float = 0.0,
+    sinks: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Causal, grouped attention of `query` `[tokens, num_heads, head_dim]`; returns the same shape and dtype.
 
     The caches are `[num_blocks, num_kv_heads, block_size, head_dim]` and already hold this step's tokens.
     Query head `h` reads KV head `h // (num_heads // num_kv_heads)`. Softmax and sums are in float32.
+
+    `softcap` over 0 bounds the scaled scores to `softcap * tanh(score / softcap)` (Gemma 2). `sinks`, float32
+    `[num_heads]`, is one more score per head that takes weight and has no value (GPT-OSS).
     """
-    if query.is_cuda:
+    # Latent attention's vectors are wider than the tiles of the Triton kernel.
+    if query.is_cuda and query.shape[2] <= MAX_TRITON_DIM:
         from paddock.kernels.paged_attention import triton_kernel
 
-        return triton_kernel.paged_attention(query, key_cache, value_cache, metadata, scale, out)
-    run = cpu.paged_attention if cpu.handles(query, key_cache) else reference.paged_attention
-    return run(query, key_cache, value_cache, metadata, scale, out)
+        return triton_kernel.paged_attention(
+            query, key_cache, value_cache, metadata, scale, out, softcap=softcap, sinks=sinks
+        )
+    if not softcap and sinks is None and cpu.handles(query, key_cache):
+        return cpu.paged_attention(query, key_cache, value_cache, metadata, scale, out)
+    return reference.paged_attention(
+        query, key_cache, value_cache, metadata, scale, out, softcap=softcap, sinks=sinks
+    )

@@ -31,13 +31,16 @@ def paged_attention(
 ) -> torch.Tensor:
     """See `paddock.kernels.paged_attention`. A row's bits depend on its own sequence's first positions alone."""
     assert native.library is not None
-    assert query.stride(2) == 1
-    assert query.stride(1) == query.shape[2]
-    assert key_cache[0].is_contiguous()
-    assert key_cache.stride() == value_cache.stride()
+    _, num_heads, head_dim = query.shape
+    _, num_kv_heads, block_size, _ = key_cache.shape
+    token_stride, head_stride, element_stride = query.stride()
+    assert (head_stride, element_stride) == (head_dim, 1)
+    block_stride = key_cache.stride(0)
+    assert key_cache.stride() == (block_stride, block_size * head_dim, head_dim, 1) == value_cache.stride()
     block_table = metadata.block_table
     assert block_table.dtype == metadata.seq_lens.dtype == metadata.cu_seqlens.dtype == torch.int32
-    assert block_table.stride(1) == 1
+    table_stride, entry_stride = block_table.stride()
+    assert entry_stride == 1
     if out is None:
         out = torch.empty_like(query, memory_format=torch.contiguous_format)
     assert out.is_contiguous()
@@ -54,13 +57,13 @@ def paged_attention(
         metadata.seq_lens.data_ptr(),
         block_table.data_ptr(),
         metadata.seq_lens.shape[0],
-        block_table.stride(0),
-        query.stride(0),
-        query.shape[1],
-        key_cache.shape[1],
-        query.shape[2],
-        key_cache.shape[2],
-        key_cache.stride(0),
+        table_stride,
+        token_stride,
+        num_heads,
+        num_kv_heads,
+        head_dim,
+        block_size,
+        block_stride,
         metadata.sliding_window or 0,
         scale,
     )

@@ -12,6 +12,9 @@ def paged_attention(
     metadata: AttentionMetadata,
     scale: float,
     out: torch.Tensor | None = None,
+    *,
+    softcap: float = 0.0,
+    sinks: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """See `paddock.kernels.paged_attention`."""
     out = torch.empty_like(query, memory_format=torch.contiguous_format) if out is None else out
@@ -22,7 +25,9 @@ def paged_attention(
         tokens = slice(start, start + query_len)
         key = gather_sequence(key_cache, metadata.block_table[index], seq_len)
         value = gather_sequence(value_cache, metadata.block_table[index], seq_len)
-        out[tokens] = attend(query[tokens], key, value, scale, metadata.sliding_window).to(out.dtype)
+        out[tokens] = attend(query[tokens], key, value, scale, metadata.sliding_window, softcap, sinks).to(
+            out.dtype
+        )
         start += query_len
     return out
 
@@ -36,18 +41,30 @@ def gather_sequence(cache: torch.Tensor, block_row: torch.Tensor, seq_len: int) 
 
 
 def attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, sliding_window: int | None
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scale: float,
+    sliding_window: int | None,
+    softcap: float = 0.0,
+    sinks: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Causal attention of one sequence: query `[q, heads, dim]`, key and value `[kv_heads, k, dim]`."""
     query_len, num_heads, head_dim = query.shape
     num_kv_heads, seq_len = key.shape[:2]
     grouped = query.float().view(query_len, num_kv_heads, num_heads // num_kv_heads, head_dim)
     scores = torch.einsum("qhgd,hkd->hgqk", grouped, key.float()) * scale
+    if softcap:
+        scores = softcap * torch.tanh(scores / softcap)
     distance = torch.arange(seq_len - query_len, seq_len, device=query.device)[:, None] - torch.arange(
         seq_len, device=query.device
     )
     hidden = distance < 0
     if sliding_window is not None:
         hidden |= distance >= sliding_window
-    weights = scores.masked_fill(hidden, float("-inf")).softmax(dim=-1)
+    scores = scores.masked_fill(hidden, float("-inf"))
+    if sinks is not None:
+        sink = sinks.float().view(num_kv_heads, -1, 1, 1).expand(-1, -1, query_len, 1)
+        scores = torch.cat((scores, sink), dim=-1)
+    weights = scores.softmax(dim=-1)[..., :seq_len]
     return torch.einsum("hgqk,hkd->qhgd", weights, value.float()).reshape(query_len, num_heads, head_dim)

@@ -28,6 +28,7 @@ def _attend(
     end,
     window,
     scale,
+    softcap,  # in the scores' unit, 0 for none
     block_row,  # this sequence's block ids
     keys,  # base of this KV head in the key cache
     values,
@@ -54,6 +55,9 @@ def _attend(
         v = tl.load(values + address, mask=mask, other=0.0)
         # float32 inputs keep full precision; tl.dot would round them to TF32.
         scores = tl.dot(query, tl.trans(k), input_precision="ieee") * scale
+        if softcap > 0:
+            # tanh(x) = 2 / (1 + exp(-2 x)) - 1; the scores' unit is log2(e).
+            scores = softcap * (2.0 / (1.0 + tl.exp(-2.0 * scores / softcap)) - 1.0)
         visible = (
             inside[None, :] & (n[None, :] <= position[:, None]) & (n[None, :] > position[:, None] - window)
         )
@@ -75,6 +79,7 @@ def _prompt_kernel(
     key_cache,  # [blocks, kv_heads, block_size, head_dim]
     value_cache,
     out,  # [tokens, heads, head_dim], contiguous
+    sinks,  # float32 [heads], base 2; read only with SINKS
     cu_seqlens,
     seq_lens,
     block_table,
@@ -85,6 +90,8 @@ def _prompt_kernel(
     block_size,
     window,
     scale,
+    softcap,
+    SINKS: tl.constexpr,
     GROUP: tl.constexpr,
     NUM_HEADS: tl.constexpr,
     HEAD_DIM: tl.constexpr,
@@ -113,13 +120,14 @@ def _prompt_kernel(
         begin = tl.maximum(context + tile_token + 1 - window, 0) // N * N
         block_row = block_table + sequence.to(tl.int64) * table_stride
         in_block = head.to(tl.int64) * block_size * HEAD_DIM
-        acc, _, total = _attend(
+        acc, maximum, total = _attend(
             q,
             position,
             begin,
             end,
             window,
             scale,
+            softcap,
             block_row,
             key_cache + in_block,
             value_cache + in_block,
@@ -130,6 +138,12 @@ def _prompt_kernel(
             M,
             N,
         )
+        if SINKS:
+            sink = tl.load(sinks + head * GROUP + r % GROUP)
+            highest = tl.maximum(maximum, sink)
+            factor = tl.exp2(maximum - highest)
+            acc = acc * factor[:, None]
+            total = total * factor + tl.exp2(sink - highest)
         result = acc / tl.where(live, total, 1.0)[:, None]
         tl.store(out + place * (NUM_HEADS * HEAD_DIM) + in_token, result.to(out.dtype.element_ty), mask=mask)
 
@@ -148,6 +162,7 @@ def _decode_kernel(
     block_size,
     window,
     scale,
+    softcap,
     GROUP: tl.constexpr,
     HEAD_DIM: tl.constexpr,
     LANES: tl.constexpr,
@@ -177,6 +192,7 @@ def _decode_kernel(
         end,
         window,
         scale,
+        softcap,
         block_table + sequence * table_stride,
         key_cache + in_block,
         value_cache + in_block,
@@ -198,9 +214,11 @@ def _decode_kernel(
 def _join_kernel(
     partial,
     out,  # [tokens, heads, head_dim], contiguous
+    sinks,  # float32 [heads], base 2; read only with SINKS
     seq_lens,
     splits,
     window,
+    SINKS: tl.constexpr,
     GROUP: tl.constexpr,
     HEAD_DIM: tl.constexpr,
     LANES: tl.constexpr,
@@ -215,6 +233,9 @@ def _join_kernel(
     acc = tl.zeros([LANES], dtype=tl.float32)
     maximum = float("-inf")
     total = 0.0
+    if SINKS:
+        maximum = tl.load(sinks + query_head)
+        total = 1.0
     for split in range(tl.maximum(seq_len - window, 0) // SPLIT, tl.cdiv(seq_len, SPLIT)):
         place = ((sequence * num_kv_heads + head) * splits + split) * GROUP + member
         row = partial + place * (HEAD_DIM + 2)
@@ -236,6 +257,9 @@ def paged_attention(
     metadata: AttentionMetadata,
     scale: float,
     out: torch.Tensor | None = None,
+    *,
+    softcap: float = 0.0,
+    sinks: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """See `paddock.kernels.paged_attention`."""
     assert query.stride()[1:] == (query.shape[2], 1)
@@ -243,10 +267,11 @@ def paged_attention(
     if out is None:
         out = torch.empty_like(query, memory_format=torch.contiguous_format)
     assert out.is_contiguous()
+    scaled_sinks = None if sinks is None else sinks.float() * LOG2_E
     if metadata.num_decodes:
-        _launch_decode(query, key_cache, value_cache, metadata, scale, out)
+        _launch_decode(query, key_cache, value_cache, metadata, scale, out, softcap, scaled_sinks)
     if metadata.num_decodes < metadata.seq_lens.shape[0]:
-        _launch_prompt(query, key_cache, value_cache, metadata, scale, out)
+        _launch_prompt(query, key_cache, value_cache, metadata, scale, out, softcap, scaled_sinks)
     return out
 
 
@@ -261,6 +286,8 @@ def _launch_prompt(
     metadata: AttentionMetadata,
     scale: float,
     out: torch.Tensor,
+    softcap: float,
+    sinks: torch.Tensor | None,
 ) -> None:
     num_heads, head_dim = query.shape[1:]
     num_kv_heads, block_size = key_cache.shape[1:3]
@@ -272,6 +299,7 @@ def _launch_prompt(
         key_cache,
         value_cache,
         out,
+        sinks,
         metadata.cu_seqlens,
         metadata.seq_lens,
         metadata.block_table,
@@ -282,6 +310,8 @@ def _launch_prompt(
         block_size,
         _window(metadata),
         scale * LOG2_E,
+        softcap * LOG2_E,
+        SINKS=sinks is not None,
         GROUP=group,
         NUM_HEADS=num_heads,
         HEAD_DIM=head_dim,
@@ -298,6 +328,8 @@ def _launch_decode(
     metadata: AttentionMetadata,
     scale: float,
     out: torch.Tensor,
+    softcap: float,
+    sinks: torch.Tensor | None,
 ) -> None:
     num_heads, head_dim = query.shape[1:]
     num_kv_heads, block_size = key_cache.shape[1:3]
@@ -326,10 +358,11 @@ def _launch_decode(
         block_size,
         _window(metadata),
         scale * LOG2_E,
+        softcap * LOG2_E,
         M=max(16, triton.next_power_of_2(group)),  # tl.dot takes 16 rows or more
         N=64,
         **sizes,
     )
     _join_kernel[(metadata.num_decodes, num_heads)](
-        partial, out, metadata.seq_lens, splits, _window(metadata), **sizes
+        partial, out, sinks, metadata.seq_lens, splits, _window(metadata), SINKS=sinks is not None, **sizes
     )

@@ -20,13 +20,13 @@ def rotary_cache_write(
     assert native.library is not None
     assert qkv.stride(1) == 1
     assert key_cache.dtype == value_cache.dtype == qkv.dtype
-    assert key_cache.stride() == value_cache.stride()
-    assert key_cache[0].is_contiguous()
     assert slot_mapping.dtype == torch.int64
     assert slot_mapping.is_contiguous()
     cos, sin = cos.float().contiguous(), sin.float().contiguous()
     tokens, width = qkv.shape
     _, num_kv_heads, block_size, head_dim = key_cache.shape
+    block_stride = key_cache.stride(0)
+    assert key_cache.stride() == (block_stride, block_size * head_dim, head_dim, 1) == value_cache.stride()
     num_heads = width // head_dim - 2 * num_kv_heads
     query = qkv.new_empty(tokens, num_heads, head_dim)
     native.library.rotary(
@@ -48,7 +48,7 @@ def rotary_cache_write(
         head_dim,
         cos.shape[1],
         block_size,
-        key_cache.stride(0),
+        block_stride,
         eps,
     )
     return query

@@ -11,16 +11,16 @@ HOPPER = GPUTarget("cuda", 90, 32)
 TYPES = {
     **dict.fromkeys(("query", "key", "value", "key_cache", "value_cache", "out"), "*bf16"),
     **dict.fromkeys(("cu_seqlens", "seq_lens", "block_table"), "*i32"),
-    "partial": "*fp32",
+    **dict.fromkeys(("partial", "sinks"), "*fp32"),
     "slot_mapping": "*i64",
-    "scale": "fp32",
+    **dict.fromkeys(("scale", "softcap"), "fp32"),
 }
 ROWS = {"GROUP": 2, "HEAD_DIM": 128, "LANES": 128}
 KERNELS = [
     (write._write_kernel, {"NUM_KV_HEADS": 8, "HEAD_DIM": 128, "HEADS": 8, "LANES": 128}),
-    (attention._join_kernel, {**ROWS, "SPLIT": 256}),
+    (attention._join_kernel, {**ROWS, "SINKS": True, "SPLIT": 256}),
     (attention._decode_kernel, {**ROWS, "M": 16, "N": 64, "SPLIT": 256}),
-    (attention._prompt_kernel, {**ROWS, "NUM_HEADS": 16, "M": 64, "N": 64}),
+    (attention._prompt_kernel, {**ROWS, "SINKS": True, "NUM_HEADS": 16, "M": 64, "N": 64}),
 ]
 
 for kernel, constants in KERNELS:

@@ -29,14 +29,15 @@ def attention_error(
     block_size: int,
     dtype: torch.dtype,
     window: int | None,
+    softcap: float = 0.0,
+    sinks: torch.Tensor | None = None,
 ) -> float:
     batch = random_batch(*lengths, heads, block_size, dtype, window)
     inputs = (batch.query, batch.key_cache, batch.value_cache, batch.metadata, batch.scale)
     out = torch.full_like(batch.query, float("nan"))
-    difference = (
-        triton_kernel.paged_attention(*inputs, out).float() - reference.paged_attention(*inputs).float()
-    )
-    return difference.abs().max().item()
+    expected = reference.paged_attention(*inputs, softcap=softcap, sinks=sinks)
+    result = triton_kernel.paged_attention(*inputs, out, softcap=softcap, sinks=sinks)
+    return (result.float() - expected.float()).abs().max().item()
 
 
 def write_error(heads: Heads, block_size: int, dtype: torch.dtype) -> float:
@@ -65,6 +66,12 @@ def main() -> None:
             report(
                 f"{name}-window{window}-{kind}", attention_error(lengths, heads, block_size, dtype, window)
             )
+    for (name, lengths), window in itertools.product(BATCHES.items(), (None, 50)):
+        case = (lengths, HEADS[2], 16, torch.float32, window)
+        report(f"softcap-{name}-window{window}", attention_error(*case, softcap=3.0))
+        report(
+            f"sinks-{name}-window{window}", attention_error(*case, sinks=torch.tensor([-9.0, 0.0, 2.0, 40.0]))
+        )
     report("write-bfloat16", write_error(HEADS[1], 8, torch.bfloat16))
 
 

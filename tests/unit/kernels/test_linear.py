@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from paddock.kernels import pack_linear
-from paddock.kernels.linear.cpu import CpuLinear
 
 SHAPES = [(1, 64, 40), (2, 100, 33), (3, 96, 64), (5, 1024, 128), (33, 72, 17), (130, 1056, 50), (4, 2049, 7)]
 
@@ -71,13 +70,15 @@ def test_strided_and_batched_inputs_are_taken() -> None:
     assert multiply(x[:0]).shape == (0, 32)
 
 
-def test_a_contiguous_weight_is_shared() -> None:
-    weight = torch.randn(8, 16)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_packed_layer_does_not_need_the_plain_weight(dtype: torch.dtype) -> None:
+    x, weight, bias = operands(6, 64, 50, dtype)
+    multiply = pack_linear(weight, bias)
+    expected = multiply(x)
 
-    multiply = pack_linear(weight)
+    weight.fill_(float("nan"))
 
-    assert isinstance(multiply, CpuLinear)
-    assert multiply.weight.data_ptr() == weight.data_ptr()
+    assert torch.equal(multiply(x), expected)
 
 
 def test_float16_goes_to_pytorch() -> None:

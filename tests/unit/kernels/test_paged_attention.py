@@ -53,6 +53,37 @@ def test_the_definition_agrees_with_pytorch_attention() -> None:
     torch.testing.assert_close(define(batch), expected.transpose(0, 1))
 
 
+def test_a_softcap_bounds_the_scores_before_the_mask() -> None:
+    batch = random_batch([33], [33], Heads(4, 2, 32), block_size=4, sliding_window=7)
+    inputs = (batch.query * 20, batch.key_cache, batch.value_cache, batch.metadata, batch.scale)
+    key, value = (
+        reference.gather_sequence(cache, batch.metadata.block_table[0], 33).repeat_interleave(2, 0)
+        for cache in (batch.key_cache, batch.value_cache)
+    )
+    scores = 2 * torch.tanh(torch.einsum("qhd,hkd->hqk", inputs[0], key) * batch.scale / 2)
+    seen = torch.ones(33, 33, dtype=torch.bool).tril().triu(-6)
+
+    expected = torch.einsum("hqk,hkd->qhd", scores.where(seen, -torch.inf).softmax(-1), value)
+
+    torch.testing.assert_close(paged_attention(*inputs, softcap=2.0), expected)
+
+
+def test_a_sink_takes_weight_as_a_key_without_a_value_would() -> None:
+    batch = random_batch([33], [33], Heads(4, 2, 32), block_size=4)
+    inputs = (batch.query, batch.key_cache, batch.value_cache, batch.metadata, batch.scale)
+    sinks = torch.tensor([-50.0, 0.0, 3.0, 50.0])
+    key = reference.gather_sequence(batch.key_cache, batch.metadata.block_table[0], 33).repeat_interleave(
+        2, 0
+    )
+    scores = torch.einsum("qhd,hkd->hqk", batch.query, key) * batch.scale
+    total = scores.where(torch.ones(33, 33, dtype=torch.bool).tril(), -torch.inf).logsumexp(-1)
+    kept = torch.sigmoid(total - sinks[:, None])
+
+    expected = define(batch) * kept.T[..., None]
+
+    torch.testing.assert_close(paged_attention(*inputs, sinks=sinks), expected)
+
+
 @st.composite
 def batches(draw: st.DrawFn) -> PagedBatch:
     lengths = draw(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 140)), min_size=1, max_size=5))

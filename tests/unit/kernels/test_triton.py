@@ -54,6 +54,14 @@ def test_paged_attention_agrees_with_the_definition(
     assert all(error < tolerance for error in cases.values()), cases
 
 
+@pytest.mark.parametrize("kind", ["softcap", "sinks"])
+def test_capped_scores_and_sinks_agree_with_the_definition(kind: str, errors: dict[str, float]) -> None:
+    cases = {name: error for name, error in errors.items() if name.startswith(kind)}
+
+    assert len(cases) == 6
+    assert all(error < 2e-6 for error in cases.values()), cases
+
+
 def test_every_kernel_compiles_for_hopper(tmp_path: Path) -> None:
     compiled = run("compile_for_gpu.py", TRITON_CACHE_DIR=str(tmp_path), TRITON_DEFAULT_FP_FUSION="1")
 
