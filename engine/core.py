@@ -1,6 +1,7 @@
 """The engine without its process: requests in, tokens out, one step at a time."""
 
 import random
+from collections import deque
 from collections.abc import Iterable
 
 import msgspec
@@ -10,15 +11,22 @@ from paddock.engine.executor.plan import StepPlan, StepResult
 from paddock.engine.kv_cache.cache import KVCache
 from paddock.engine.kv_cache.capacity import resolve_num_blocks
 from paddock.engine.messages import AddRequest, EngineStats, RequestOutput, RequestRefused
+from paddock.engine.sampling.processor_choice import ProcessorChoice
 from paddock.engine.scheduler.counters import Counters
 from paddock.engine.scheduler.policy import POLICIES
 from paddock.engine.scheduler.refusal import refusal_of
 from paddock.engine.scheduler.request import Request
-from paddock.engine.scheduler.scheduler import Scheduler
+from paddock.engine.scheduler.selection import make_scheduler, scheduler_class
 from paddock.engine.settings import EngineSettings
 
 ClientOutputs = dict[bytes, list[RequestOutput]]
 """What a step brought, by the client whose requests it is for."""
+
+
+def check_named_classes(settings: EngineSettings) -> None:
+    """Raises `SettingsError` for a class that cannot be loaded by its dotted path: worth asking before a model is."""
+    scheduler_class(settings)
+    ProcessorChoice(settings)
 
 
 class EngineCore:
@@ -32,13 +40,15 @@ class EngineCore:
             settings, executor.bytes_per_block(), executor.available_cache_bytes()
         )
         executor.initialize_cache(self.num_blocks)
-        cache = KVCache(self.num_blocks, settings.block_size, settings.enable_prefix_caching)
-        self._scheduler = Scheduler(
-            cache,
-            max_num_seqs=settings.max_num_seqs,
-            max_num_batched_tokens=settings.max_num_batched_tokens,
-            chunked_prefill=settings.enable_chunked_prefill,
+        cache = KVCache(
+            self.num_blocks,
+            settings.block_size,
+            settings.enable_prefix_caching,
+            settings.prefix_caching_hash_algo,
         )
+        self._scheduler = make_scheduler(settings, cache, executor.num_stages)
+        self._processors = ProcessorChoice(settings)
+        self._submitted: deque[StepPlan] = deque()
         self._requests: dict[tuple[bytes, str], Request] = {}
         self._num_arrived = 0
         self._rank = POLICIES[settings.scheduling_policy]
@@ -47,7 +57,12 @@ class EngineCore:
 
     @property
     def has_work(self) -> bool:
-        return bool(self._requests)
+        return bool(self._requests or self._submitted)
+
+    @property
+    def alarm(self) -> int | None:
+        """A descriptor that turns readable when a step would raise because a worker is lost."""
+        return self._executor.alarm
 
     @property
     def num_steps(self) -> int:
@@ -59,7 +74,7 @@ class EngineCore:
         if key in self._requests:
             text = f"request id {message.request_id!r} is in use: ids are unique until the request has ended"
             return RequestRefused(message.request_id, 400, text, "request_id")
-        refusal = refusal_of(message, self.settings, len(self._requests))
+        refusal = refusal_of(message, self.settings, self._processors, len(self._requests))
         if refusal is None:
             request = self._requests[key] = self._request_from(message, client)
             self._scheduler.add(request)
@@ -98,16 +113,34 @@ class EngineCore:
         self.abort([request_id for owner, request_id in self._requests if owner == client], client)
 
     def step(self) -> ClientOutputs:
-        """Run one step. Only with work. An exception means that the engine's state is lost."""
-        plan = self._scheduler.schedule()
-        result = self._executor.execute(plan)
-        _check_answers(plan, result)
+        """Get one step's tokens; others may be under way when this returns. Only with work.
+
+        An exception means that the engine's state is lost. Without work it is still raised when a worker is lost.
+        """
+        self._executor.check()
+        self._submit_steps()
+        result = self._executor.collect()
+        _check_answers(self._submitted.popleft(), result)
         outputs: ClientOutputs = {}
         for request, output in self._scheduler.update(result):
             outputs.setdefault(request.client, []).append(output)
             if output.finish_reason is not None:
                 del self._requests[request.client, request.request_id]
         return outputs
+
+    def _submit_steps(self) -> None:
+        """Plan ahead as far as the scheduler goes: the executor works on the next step while we handle the last."""
+        while len(self._submitted) < self._scheduler.most_steps_under_way:
+            plan = self._scheduler.schedule()
+            if plan is None:
+                break
+            self._executor.submit(plan)
+            self._submitted.append(plan)
+        if not self._submitted:
+            raise RuntimeError(
+                f"{type(self._scheduler).__name__} holds {self._scheduler.num_running} running and "
+                f"{self._scheduler.num_waiting} waiting requests and planned no step"
+            )
 
     def reset_prefix_cache(self) -> int:
         """Forget the cached blocks that no request holds; returns how many there were."""
@@ -120,8 +153,8 @@ class EngineCore:
     def stats(self, counted: Counters) -> EngineStats:
         """The gauges as they are now, beside `counted`."""
         return EngineStats(
-            num_running=len(self._scheduler.running),
-            num_waiting=len(self._scheduler.waiting),
+            num_running=self._scheduler.num_running,
+            num_waiting=self._scheduler.num_waiting,
             kv_cache_usage=self._scheduler.cache.usage,
             prefix_cache_queries=counted.prefix_cache_queries,
             prefix_cache_hits=counted.prefix_cache_hits,

@@ -15,6 +15,7 @@ import msgspec
 import zmq
 
 from paddock.engine.core import ClientOutputs, EngineCore
+from paddock.engine.distributed.work_line import RankLostError
 from paddock.engine.lifeline import Lifeline
 from paddock.engine.messages import (
     AbortRequests,
@@ -93,6 +94,7 @@ class MessageLoop:
         self._ended = threading.Event()
         self._step_began: float | None = None
         self._next_beat = 0.0
+        self._alarmed = False
 
     def run(self) -> None:
         """Serve. Raises `EngineFailedError` after telling every peer; returns when the lifeline has ended."""
@@ -102,7 +104,7 @@ class MessageLoop:
             while not self._lifeline.has_ended:
                 with self._lock:
                     self._receive()
-                outputs = self._step() if self._core.has_work else {}
+                outputs = self._step() if self._core.has_work or self._alarmed else {}
                 with self._lock:
                     self._publish(outputs)
         finally:
@@ -125,9 +127,12 @@ class MessageLoop:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._lifeline.descriptor, zmq.POLLIN)
+        if self._core.alarm is not None:
+            poller.register(self._core.alarm, zmq.POLLIN)
         seconds = max(0.0, self._next_beat - time.monotonic())
         # Without a peer there is nobody to beat for: wait for the first.
-        poller.poll(math.ceil(1000 * seconds) if self._peers else None)
+        ready = dict(poller.poll(math.ceil(1000 * seconds) if self._peers else None))
+        self._alarmed = self._core.alarm in ready
 
     def _handle(self, frames: list[bytes]) -> None:
         """One message of a peer. What cannot be read is logged and dropped: it must not end other people's requests."""
@@ -174,6 +179,8 @@ class MessageLoop:
             return outputs
         except Exception as error:
             text = f"step {self._core.num_steps} failed: {type(error).__name__}: {error}"
+            if isinstance(error, RankLostError):
+                text = str(error)
             with self._lock:
                 for client in self._peers:
                     self._send(client, EngineFailed(text))

@@ -83,6 +83,8 @@ class RequestOutput(Message):
     scheduled_time: float | None = None
     """When the request first left the waiting queue; with the first output."""
     num_preemptions: int = 0
+    error: str | None = None
+    """With the finish reason "error": what went wrong with this request alone, in words for its user."""
 
 
 class RequestRefused(Message):

@@ -9,7 +9,7 @@ holds one list per group and its state's slot, and `find_prefix` answers what al
 import sys
 from collections.abc import Iterable, Sequence
 
-from paddock.engine.kv_cache.block_hash import extend_hashes
+from paddock.engine.kv_cache.block_hash import HashAlgorithm, extend_hashes, hash_with
 from paddock.engine.kv_cache.block_pool import BlockPool
 from paddock.engine.kv_cache.block_table import BlockTable
 
@@ -19,7 +19,14 @@ _NEVER = sys.maxsize
 class KVCache:
     """Block tables over one pool, with automatic prefix caching when `prefix_caching` is set."""
 
-    def __init__(self, num_blocks: int, block_size: int, prefix_caching: bool) -> None:
+    def __init__(
+        self,
+        num_blocks: int,
+        block_size: int,
+        prefix_caching: bool,
+        hash_algorithm: HashAlgorithm = "sha256_cbor",
+    ) -> None:
+        self._hash_block = hash_with(hash_algorithm)
         self.block_size = block_size
         self.prefix_caching = prefix_caching
         self._pool = BlockPool(num_blocks)
@@ -45,7 +52,7 @@ class KVCache:
         if not self.prefix_caching:
             return []
         num_full = (len(token_ids) - 1) // self.block_size
-        extend_hashes(table.hashes, token_ids, self.block_size, num_full, table.extra)
+        extend_hashes(table.hashes, token_ids, self.block_size, num_full, table.extra, self._hash_block)
         block_ids = []
         for block_hash in table.hashes[:num_full]:
             block_id = self._pool.find(block_hash)
@@ -86,7 +93,7 @@ class KVCache:
         writes all keys and values of the step before any of its queries reads.
         """
         num_full = num_computed // self.block_size
-        extend_hashes(table.hashes, token_ids, self.block_size, num_full, table.extra)
+        extend_hashes(table.hashes, token_ids, self.block_size, num_full, table.extra, self._hash_block)
         for block in range(table.num_registered, num_full):
             self._pool.register(table.block_ids[block], table.hashes[block])
         table.num_registered = num_full

@@ -1,4 +1,4 @@
-"""Log-probabilities of tokens under the model's own distribution: before penalties, temperature and truncation."""
+"""What is reported of tokens and their likeliest rivals: log-probabilities, or the logits themselves."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,16 @@ LOWEST = torch.finfo(torch.float32).min
 
 
 def position_logprobs(
-    logits: torch.Tensor, token_ids: torch.Tensor, num_top: Sequence[int]
+    logits: torch.Tensor, token_ids: torch.Tensor, num_top: Sequence[int], as_logits: bool = False
 ) -> list[PositionLogprobs]:
-    """For each row of `logits` `[n, vocab]` the entry of `token_ids` `[n]`, then the `num_top` best (-1: all)."""
+    """For each row of `logits` `[n, vocab]` the entry of `token_ids` `[n]`, then the `num_top` best (-1: all).
+
+    Values are the logarithms of their softmax, or with `as_logits` what they are.
+    """
     vocab = logits.shape[1]
     wanted = [vocab if count < 0 else min(count, vocab) for count in num_top]
-    logprobs = logits.log_softmax(dim=-1).nan_to_num_(nan=LOWEST, neginf=LOWEST)
+    logprobs = logits if as_logits else logits.log_softmax(dim=-1)
+    logprobs = logprobs.nan_to_num(nan=LOWEST, neginf=LOWEST)
     chosen = logprobs.gather(1, token_ids[:, None])
     ranks = ((logprobs > chosen).sum(dim=-1) + 1).tolist()
     values, ids = logprobs.topk(max(wanted, default=0), dim=-1)

@@ -1,5 +1,7 @@
 """The sampling parameters of one request, as they travel from the API server to the engine."""
 
+from typing import Any
+
 import msgspec
 
 
@@ -41,3 +43,15 @@ class SamplingParams(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
 
     prompt_logprobs: int | None = None
     """The same for each prompt token but the first; such a request does not read the prefix cache."""
+
+    allowed_token_ids: tuple[int, ...] = ()
+    """Where there are any, no other token is chosen."""
+
+    bad_words: tuple[tuple[int, ...], ...] = ()
+    """Token sequences that are never completed in the output."""
+
+    logits_processors: dict[str, dict[str, Any]] = {}
+    """Dotted paths of processors that this request names, each with arguments for it, beside the server's own."""
+
+    extra_args: dict[str, Any] = {}
+    """Free values for custom logits processors and schedulers; the engine itself reads none of them."""

@@ -6,6 +6,7 @@ import torch
 
 from paddock.engine.sampling.params import SamplingParams
 from paddock.engine.sampling.penalties import PenaltyCounts
+from paddock.engine.settings import LogprobsMode
 
 _SEED_MASK = (1 << 64) - 1
 
@@ -14,9 +15,15 @@ class SamplingTable:
     """A row's entries are written when its request enters and overwritten by the next one; nothing is ever freed."""
 
     def __init__(
-        self, max_rows: int, vocab_size: int, eos_token_ids: tuple[int, ...], device: torch.device
+        self,
+        max_rows: int,
+        vocab_size: int,
+        eos_token_ids: tuple[int, ...],
+        device: torch.device,
+        logprobs_mode: LogprobsMode = "raw_logprobs",
     ) -> None:
         self.device = device
+        self.logprobs_mode = logprobs_mode
         self.vocab_size = vocab_size
         self.eos_token_ids = eos_token_ids
         self.temperature = np.zeros(max_rows, np.float32)
@@ -33,6 +40,11 @@ class SamplingTable:
         self.bias: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self.banned: dict[int, torch.Tensor] = {}
         self.penalties = PenaltyCounts(max_rows, vocab_size, device)
+
+    @property
+    def reports_logits(self) -> bool:
+        """Whether what is reported of a token is its logit, not the logarithm of its probability."""
+        return self.logprobs_mode in ("raw_logits", "processed_logits")
 
     def enter(
         self, row: int, params: SamplingParams, token_ids: npt.NDArray[np.int32], num_prompt_tokens: int

@@ -94,6 +94,20 @@ def draw_from_top(scores: torch.Tensor, draw: Draw) -> torch.Tensor:
     return tokens
 
 
+def truncated(scores: torch.Tensor, draw: Draw) -> torch.Tensor:
+    """`scores` `[n, vocab]` with -inf where a token cannot be drawn. For reports: it sorts the whole vocabulary."""
+    values, ids = scores.sort(dim=-1, descending=True)
+    rank = torch.arange(values.shape[1], device=scores.device)
+    limited = draw.top_k > 0
+    values = values.masked_fill(limited[:, None] & (rank >= draw.top_k[:, None]), float("-inf"))
+    probability = values.softmax(dim=-1)
+    before = probability.cumsum(dim=-1) - probability
+    outside = (before >= draw.top_p[:, None]) & (draw.top_p < 1)[:, None]
+    dropped = outside | (probability < draw.min_p[:, None] * probability[:, :1])
+    dropped[:, 0] = False
+    return torch.empty_like(scores).scatter_(1, ids, values.masked_fill(dropped, float("-inf")))
+
+
 def _draw_by_rank(scores: torch.Tensor, draw: Draw) -> torch.Tensor:
     return draw_from_top(scores, replace(draw, width=int(draw.top_k.max())))
 

@@ -7,12 +7,19 @@ not have passed from reaching a tensor, where it would end the process for every
 import math
 
 from paddock.engine.messages import AddRequest, RequestRefused
+from paddock.engine.sampling.processor_choice import ProcessorChoice
 from paddock.engine.settings import EngineSettings
 
 
-def refusal_of(request: AddRequest, settings: EngineSettings, num_held: int) -> RequestRefused | None:
+def refusal_of(
+    request: AddRequest, settings: EngineSettings, processors: ProcessorChoice, num_held: int
+) -> RequestRefused | None:
     """The answer to a request that cannot be taken, with `num_held` requests waiting or running; None when it can."""
-    fault = _fault_in_prompt(request.prompt_token_ids, settings) or _fault_in_fields(request, settings)
+    fault = (
+        _fault_in_prompt(request.prompt_token_ids, settings)
+        or _fault_in_fields(request, settings)
+        or processors.fault_in(request.sampling)
+    )
     if fault is not None:
         param, message = fault
         return RequestRefused(request.request_id, 400, message, param)
@@ -45,9 +52,14 @@ def _fault_in_fields(request: AddRequest, settings: EngineSettings) -> tuple[str
             f"priority is {request.priority}, but this server serves in order of arrival: leave it out, or start "
             "the server with --scheduling-policy priority."
         )
-    return _fault_in_ids("stop_token_ids", list(sampling.stop_token_ids), settings) or _fault_in_ids(
-        "logit_bias", list(sampling.logit_bias), settings
-    )
+    ids: dict[str, list[int]] = {
+        "stop_token_ids": list(sampling.stop_token_ids),
+        "logit_bias": list(sampling.logit_bias),
+        "allowed_token_ids": list(sampling.allowed_token_ids),
+        "bad_words": [token_id for word in sampling.bad_words for token_id in word],
+    }
+    faults = (_fault_in_ids(field, token_ids, settings) for field, token_ids in ids.items())
+    return next((fault for fault in faults if fault is not None), None)
 
 
 def _fault_in_ids(param: str, token_ids: list[int], settings: EngineSettings) -> tuple[str, str] | None:

@@ -39,6 +39,12 @@ class Request:
     num_computed_tokens: int = 0
     """Counted when the step that computes them is planned."""
 
+    num_prefill_tokens: int = 0
+    """Known tokens when it entered its row: the prompt and, after a preemption, what had been generated."""
+
+    num_pending_tokens: int = 0
+    """Tokens that steps under way will sample: they have a place behind `token_ids`, and no value yet."""
+
     num_prompt_tokens_counted: int = 0
     """Prompt tokens computed at least once, or found in the cache: recomputation is not counted again."""
 
@@ -50,6 +56,11 @@ class Request:
     @property
     def num_generated_tokens(self) -> int:
         return len(self.token_ids) - self.num_prompt_tokens
+
+    @property
+    def is_part_way(self) -> bool:
+        """Has it been let in without all of its prefill planned?"""
+        return self.num_computed_tokens < self.num_prefill_tokens
 
     @property
     def reads_prefix_cache(self) -> bool:

@@ -2,47 +2,57 @@
 
 There is no prefill or decode phase. A request has known and computed tokens, and a step computes some of those that
 are known but not computed: one for a sequence that generates, a chunk for a long prompt, all that was lost for one
-that comes back from preemption. The arithmetic is the same.
+that comes back from preemption. The arithmetic is the same, and stays so when a step is planned while another one
+runs: the token that the other one samples is known to come, though not its value.
 
 What holds after every call, and is tested by a state machine: the tokens of a step never exceed the budget, running
 requests never exceed the rows, the blocks of a request are held exactly while it runs, requests are admitted in the
-order of their rank, and a step with any request at all computes at least one token.
+order of their rank (but for long prompts, see `PrefillLimits`), and with any request at all and no step under way
+there is a plan of at least one token.
 """
 
 import heapq
 import time
 
-import msgspec
-
 from paddock.engine.executor.plan import NewRow, SampledRow, ScheduledRow, StepPlan, StepResult
 from paddock.engine.kv_cache.cache import KVCache
 from paddock.engine.messages import RequestOutput
-from paddock.engine.scheduler.counters import Counters
+from paddock.engine.scheduler.interface import SchedulerInterface
+from paddock.engine.scheduler.output import failure_of, output_of
+from paddock.engine.scheduler.part_way import PartWay, PrefillLimits
 from paddock.engine.scheduler.ranked_list import RankedList
 from paddock.engine.scheduler.request import NO_ROW, Request
-from paddock.engine.scheduler.stopping import Finish, finish_after
+from paddock.engine.scheduler.stopping import finish_after
+from paddock.engine.scheduler.under_way import StepsUnderWay
+from paddock.engine.settings import EngineSettings
 
 WATERMARK = 0.01
 """Share of the blocks that admission leaves free for running requests to grow into, against preemption soon after."""
 
 
-class Scheduler:
-    """Owns the requests, their rows and their blocks. Called from one thread; `schedule` and `update` alternate."""
+class Scheduler(SchedulerInterface):
+    """The engine's own: first come, first served, or by priority, as the ranks of the requests say."""
 
-    def __init__(
-        self, cache: KVCache, *, max_num_seqs: int, max_num_batched_tokens: int, chunked_prefill: bool
-    ) -> None:
-        self.cache = cache
+    def __init__(self, cache: KVCache, settings: EngineSettings, num_stages: int) -> None:
+        super().__init__(cache, settings, num_stages)
         self.waiting = RankedList()
         self.running = RankedList()
-        self.counters = Counters()
-        self._max_num_batched_tokens = max_num_batched_tokens
-        self._chunked_prefill = chunked_prefill
+        self._max_num_batched_tokens = settings.max_num_batched_tokens
+        self._limits = PrefillLimits.of(settings)
         self._watermark = int(cache.num_blocks * WATERMARK)
-        self._in_row: list[Request | None] = [None] * max_num_seqs
-        self._vacant_rows = list(range(max_num_seqs))
+        # Only a single stage can feed a row the token that it has just sampled itself.
+        self._goes_ahead = settings.async_scheduling and num_stages == 1
+        self._vacant_rows = list(range(settings.max_num_seqs))
         self._freed_rows: list[int] = []
-        self.num_steps = 0
+        self._under_way = StepsUnderWay()
+
+    @property
+    def num_running(self) -> int:
+        return len(self.running)
+
+    @property
+    def num_waiting(self) -> int:
+        return len(self.waiting)
 
     def add(self, request: Request) -> None:
         """Put a request in the waiting queue."""
@@ -56,37 +66,58 @@ class Scheduler:
             self.running.remove(request)
             self._vacate(request)
 
-    def schedule(self) -> StepPlan:
+    def schedule(self) -> StepPlan | None:
         """Plan the next step and count its tokens as computed."""
-        self.num_steps += 1
         scheduled: list[ScheduledRow] = []
-        budget = self._advance_running(scheduled)
-        # Who had to give blocks up in this step needs more than are left, and nobody overtakes: it is not let back in.
-        admitted = self._admit(budget, scheduled)
+        sampling: list[Request | None] = []
+        reporting: dict[int, Request] = {}
+        num_preemptions = self.counters.num_preemptions
+        budget = self._advance_running(scheduled, sampling, reporting)
+        # Where somebody had to give up blocks nobody gets any, least of all the same one again.
+        blocks_lack = self.counters.num_preemptions > num_preemptions
+        admitted = [] if blocks_lack else self._admit(budget, scheduled, sampling, reporting)
+        if not scheduled:
+            return None
+        self.num_steps += 1
+        self._under_way.begin(sampling, reporting)
         freed, self._freed_rows = self._freed_rows, []
         return StepPlan(self.num_steps, freed, admitted, scheduled)
 
-    def _advance_running(self, scheduled: list[ScheduledRow]) -> int:
+    def _advance_running(
+        self, scheduled: list[ScheduledRow], sampling: list[Request | None], reporting: dict[int, Request]
+    ) -> int:
         """Schedule the running requests in the order of their rank; returns the budget that is left."""
         budget = self._max_num_batched_tokens
-        position = 0
-        while position < len(self.running):
-            request = self.running[position]
-            # One token stays reserved for each request behind, so that a long prompt never stalls a decode.
-            most = budget - (len(self.running) - position - 1)
-            num_tokens = min(len(request.token_ids) - request.num_computed_tokens, most)
-            new_block_ids = self._grow(request, request.num_computed_tokens + num_tokens)
+        # A pipeline is full when the running requests are spread over as many steps as it has stages.
+        most_rows = -(-len(self.running) // self.num_stages)
+        for request in list(self.running):
+            # Whoever had to give up its blocks was the last in rank, so nobody is left behind it.
+            if request.row == NO_ROW or len(scheduled) == most_rows:
+                break
+            if request.num_pending_tokens and not self._may_go_ahead(request):
+                continue
+            num_tokens = len(request.token_ids) + request.num_pending_tokens - request.num_computed_tokens
+            if num_tokens > 1:
+                num_tokens = self._chunk(num_tokens, budget, len(scheduled))
+            end = request.num_computed_tokens + num_tokens
+            new_block_ids = [] if end <= request.table.capacity else self._grow(request, end)
             if new_block_ids is None:
                 break
-            scheduled.append(self._compute(request, num_tokens, new_block_ids))
+            scheduled.append(self._compute(request, num_tokens, new_block_ids, sampling, reporting))
             budget -= num_tokens
-            position += 1
         return budget
+
+    def _chunk(self, num_tokens: int, budget: int, num_scheduled: int) -> int:
+        """One token stays reserved for each request behind, so that a long prompt never stalls a decode."""
+        behind = len(self.running) - num_scheduled - 1
+        return min(num_tokens, budget - behind, self._limits.most_tokens_of_one)
+
+    def _may_go_ahead(self, request: Request) -> bool:
+        """May the step after the one that samples be planned: is it certain that length does not end the request?"""
+        return self._goes_ahead and len(request.token_ids) + request.num_pending_tokens < request.max_length
 
     def _grow(self, request: Request, num_tokens: int) -> list[int] | None:
         """Blocks for `num_tokens`, taken from the last in rank if need be; None when `request` itself had to go."""
-        if num_tokens <= request.table.capacity:
-            return []
         while not self.cache.can_extend(request.table, num_tokens):
             if self._preempt_last() is request:
                 return None
@@ -95,7 +126,8 @@ class Scheduler:
     def _preempt_last(self) -> Request:
         """Send the running request of the last rank back to the queue, its computed tokens lost.
 
-        It has not been scheduled in this step yet: scheduling goes by rank from the other end.
+        It has not been scheduled in this step yet: scheduling goes by rank from the other end. A token that a step
+        under way samples for it is lost, too, and will be sampled again: the noise depends on its position alone.
         """
         request = self.running[-1]
         self.running.remove(request)
@@ -108,24 +140,37 @@ class Scheduler:
         self.counters.num_preemptions += 1
         return request
 
-    def _admit(self, budget: int, scheduled: list[ScheduledRow]) -> list[NewRow]:
-        """Let waiting requests in while rows, budget and blocks for all their known tokens last; none overtakes."""
+    def _admit(
+        self,
+        budget: int,
+        scheduled: list[ScheduledRow],
+        sampling: list[Request | None],
+        reporting: dict[int, Request],
+    ) -> list[NewRow]:
+        """Let waiting requests in while rows, budget and blocks for all their known tokens last."""
         new_rows: list[NewRow] = []
-        while self.waiting and self._vacant_rows and budget:
-            request = self.waiting[0]
+        part_way = PartWay(self._limits, self.running)
+        position = 0
+        while position < len(self.waiting) and self._vacant_rows and budget:
+            request = self.waiting[position]
+            if part_way.holds_back(request):
+                position += 1
+                continue
             num_known = len(request.token_ids)
             prefix = (
                 self.cache.find_prefix(request.table, request.token_ids) if request.reads_prefix_cache else []
             )
             num_cached = len(prefix) * self.cache.block_size
-            if num_known - num_cached > budget and not self._chunked_prefill:
+            num_tokens = part_way.tokens_of_first_step(num_known - num_cached, budget)
+            if not num_tokens:
                 break
             if not self.cache.fits(prefix, num_known, self._watermark if self.running else 0):
                 break
             self.cache.admit(request.table, prefix, num_known)
             new_rows.append(self._enter(request, num_cached))
-            num_tokens = min(num_known - num_cached, budget)
-            scheduled.append(self._compute(request, num_tokens, list(request.table.block_ids)))
+            block_ids = list(request.table.block_ids)
+            scheduled.append(self._compute(request, num_tokens, block_ids, sampling, reporting))
+            part_way.admitted(request)
             budget -= num_tokens
         return new_rows
 
@@ -133,8 +178,8 @@ class Scheduler:
         self.waiting.remove(request)
         self.running.add(request)
         request.row = heapq.heappop(self._vacant_rows)
-        self._in_row[request.row] = request
         request.num_computed_tokens = num_cached
+        request.num_prefill_tokens = len(request.token_ids)
         if request.scheduled_time is None:
             self._first_admission(request, num_cached)
         # A copy: the worker appends to its own list what it samples.
@@ -148,14 +193,33 @@ class Scheduler:
             self.counters.prefix_cache_queries += request.num_prompt_tokens
             self.counters.prefix_cache_hits += num_cached
 
-    def _compute(self, request: Request, num_tokens: int, new_block_ids: list[int]) -> ScheduledRow:
+    def _compute(
+        self,
+        request: Request,
+        num_tokens: int,
+        new_block_ids: list[int],
+        sampling: list[Request | None],
+        reporting: dict[int, Request],
+    ) -> ScheduledRow:
         start = request.num_computed_tokens
         end = request.num_computed_tokens = start + num_tokens
+        num_valued = len(request.token_ids)
         if end >= request.table.next_full:
-            self.cache.register_full_blocks(request.table, request.token_ids, end)
-        if request.num_prompt_tokens_counted < request.num_prompt_tokens:
+            self._register_full_blocks(request)
+        if start < request.num_prompt_tokens:
             self._count_prompt_tokens(request)
-        return ScheduledRow(request.row, start, num_tokens, new_block_ids, end == len(request.token_ids))
+            if request.sampling.prompt_logprobs is not None:
+                reporting[request.row] = request
+        samples = end == num_valued + request.num_pending_tokens
+        if samples:
+            request.num_pending_tokens += 1
+            sampling.append(request)
+        return ScheduledRow(request.row, start, num_tokens, new_block_ids, samples)
+
+    def _register_full_blocks(self, request: Request) -> None:
+        """A block gets its name from its tokens, so one with a token that has no value yet must wait for it."""
+        num_valued = min(request.num_computed_tokens, len(request.token_ids))
+        self.cache.register_full_blocks(request.table, request.token_ids, num_valued)
 
     def _count_prompt_tokens(self, request: Request) -> None:
         reached = min(request.num_computed_tokens, request.num_prompt_tokens)
@@ -164,33 +228,40 @@ class Scheduler:
             request.num_prompt_tokens_counted = reached
 
     def update(self, result: StepResult) -> list[tuple[Request, RequestOutput]]:
-        """Take in the tokens of the step planned last; requests that end give up rows and blocks now."""
+        """Take in the tokens of the oldest step under way; requests that end give up rows and blocks now."""
+        step = self._under_way.end()
         for part in result.prompt_logprobs:
-            request = self._request_in(part.row)
-            if not request.num_generated_tokens:
-                request.prompt_logprobs += part.positions
-        self.counters.num_generation_tokens += len(result.sampled)
-        return [self._take(sampled) for sampled in result.sampled]
+            reporter = step.reporting.get(part.row)
+            if reporter is not None and not reporter.num_generated_tokens:
+                reporter.prompt_logprobs += part.positions
+        return [
+            (request, self._take(request, sampled))
+            for request, sampled in zip(step.sampling, result.sampled, strict=True)
+            if request is not None
+        ]
 
-    def _request_in(self, row: int) -> Request:
-        request = self._in_row[row]
-        if request is None:
-            raise RuntimeError(f"the executor answered for row {row}, which holds no request")
-        return request
-
-    def _take(self, sampled: SampledRow) -> tuple[Request, RequestOutput]:
-        request = self._request_in(sampled.row)
+    def _take(self, request: Request, sampled: SampledRow) -> RequestOutput:
+        request.num_pending_tokens -= 1
+        if sampled.error is not None:
+            self._end(request)
+            return failure_of(request, sampled.error)
+        self.counters.num_generation_tokens += 1
         request.token_ids.append(sampled.token_id)
+        if request.num_computed_tokens >= request.table.next_full:
+            self._register_full_blocks(request)
         finish = finish_after(request)
         if finish is not None:
-            self.running.remove(request)
-            self._vacate(request)
-        return request, _output(request, sampled, finish)
+            self._end(request)
+        return output_of(request, sampled, finish)
+
+    def _end(self, request: Request) -> None:
+        self.running.remove(request)
+        self._vacate(request)
 
     def _vacate(self, request: Request) -> None:
         """Free the row and the blocks of a request that has just left the running ones."""
+        self._under_way.strike_out(request)
         self.cache.release(request.table)
-        self._in_row[request.row] = None
         heapq.heappush(self._vacant_rows, request.row)
         self._freed_rows.append(request.row)
         request.row = NO_ROW
@@ -198,26 +269,3 @@ class Scheduler:
     def check_integrity(self) -> None:
         """Raises `CacheIntegrityError` when the blocks of the running requests are not exactly the used ones."""
         self.cache.check_integrity(request.table for request in self.running)
-
-
-def _output(request: Request, sampled: SampledRow, finish: Finish | None) -> RequestOutput:
-    reason, stop_token_id = finish or (None, None)
-    output = RequestOutput(
-        request.request_id,
-        [sampled.token_id],
-        logprobs=None if sampled.logprobs is None else [sampled.logprobs],
-        finish_reason=reason,
-        stop_reason=stop_token_id,
-        num_preemptions=request.num_preemptions,
-    )
-    return output if request.num_generated_tokens > 1 else _with_first_facts(request, output)
-
-
-def _with_first_facts(request: Request, output: RequestOutput) -> RequestOutput:
-    """Add what the first output of a request carries and later ones do not."""
-    return msgspec.structs.replace(
-        output,
-        prompt_logprobs=request.prompt_logprobs if request.sampling.prompt_logprobs is not None else None,
-        num_cached_tokens=request.num_cached_tokens,
-        scheduled_time=request.scheduled_time,
-    )

@@ -4,6 +4,7 @@ Slot contents name the whole sequence up to their position, and the next token i
 the block table. A wrong block, a block shared by mistake or a slot overwritten therefore changes or stops the output.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -63,8 +64,12 @@ class Row:
 class PagedExecutor:
     """Implements the executor protocol; raises when a plan breaks it."""
 
-    def __init__(self, settings: EngineSettings, num_blocks: int) -> None:
+    alarm = None
+
+    def __init__(self, settings: EngineSettings, num_blocks: int, num_stages: int = 1) -> None:
         self.settings = settings
+        self.num_stages = num_stages
+        self.results: deque[tuple[StepResult, list[Row]]] = deque()
         self.offered_blocks = num_blocks
         self.rows: dict[int, Row] = {}
         self.plans: list[StepPlan] = []
@@ -80,6 +85,19 @@ class PagedExecutor:
         self.slots: list[int | None] = [None] * (num_blocks * self.settings.block_size)
         self.writers: dict[int, Row] = {}
 
+    def submit(self, plan: StepPlan) -> None:
+        """Runs the step at once: those who plan ahead must not need its answer."""
+        result = self.execute(plan)
+        rows = [self.rows[scheduled.row] for scheduled in plan.scheduled]
+        if self.num_stages > 1:
+            waited_for = {id(row) for _, sampling in self.results for row in sampling}
+            assert not waited_for & {id(row) for row in rows}
+        sampling = [row for row, scheduled in zip(rows, plan.scheduled, strict=True) if scheduled.samples]
+        self.results.append((result, sampling))
+
+    def collect(self) -> StepResult:
+        return self.results.popleft()[0]
+
     def execute(self, plan: StepPlan) -> StepResult:
         self.plans = [*self.plans[-9:], plan]
         for row in plan.freed_rows:
@@ -90,6 +108,9 @@ class PagedExecutor:
             self._write(scheduled)
         sampled = [self._sample(scheduled) for scheduled in plan.scheduled if scheduled.samples]
         return StepResult(plan.step, sampled, self._prompt_logprobs(plan))
+
+    def check(self) -> None:
+        """There is no worker that could be lost."""
 
     def shutdown(self) -> None:
         self.is_shut_down = True
@@ -161,9 +182,9 @@ MakeCore = Callable[..., EngineCore]
 
 @pytest.fixture
 def make_core() -> MakeCore:
-    def make(num_blocks: int = 64, **deviations: object) -> EngineCore:
+    def make(num_blocks: int = 64, num_stages: int = 1, **deviations: object) -> EngineCore:
         settings = replace(SETTINGS, **deviations)
-        return EngineCore(PagedExecutor(settings, num_blocks), settings)
+        return EngineCore(PagedExecutor(settings, num_blocks, num_stages), settings)
 
     return make
 

@@ -229,14 +229,14 @@ def test_an_idle_core_has_no_work_and_its_books_add_up(make_core, engine) -> Non
 def test_an_executor_that_leaves_a_row_without_its_token_ends_the_engine(make_core, engine) -> None:
     core = make_core()
     core.add(engine.ask("a", [1]))
-    execute = core._executor.execute
+    collect = core._executor.collect
 
-    def forgetful(plan):
-        result = execute(plan)
+    def forgetful():
+        result = collect()
         result.sampled.clear()
         return result
 
-    core._executor.execute = forgetful
+    core._executor.collect = forgetful
 
     with pytest.raises(RuntimeError, match="asked for tokens in 1 rows"):
         core.step()
@@ -252,3 +252,28 @@ def test_the_executor_is_given_no_list_that_the_core_goes_on_changing(make_core,
     engine.run(core)
 
     assert (new_row.token_ids, scheduled.new_block_ids) == seen
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha256_cbor"])
+def test_every_hash_finds_a_prompt_again_and_keeps_salts_apart(make_core, engine, algorithm) -> None:
+    core = make_core(prefix_caching_hash_algo=algorithm)
+    for name, salt in (("cold", "mine"), ("warm", "mine"), ("other", "yours")):
+        core.add(engine.ask(name, range(12), max_tokens=1, cache_salt=salt))
+
+    outputs = engine.run(core)
+
+    assert [outputs[name][0].num_cached_tokens for name in ("cold", "warm", "other")] == [0, 8, 0]
+
+
+def test_the_choices_of_one_request_share_the_blocks_of_its_prompt(make_core, engine) -> None:
+    core = make_core(max_num_batched_tokens=64)
+    for choice in range(4):
+        core.add(engine.ask(f"a-{choice}", range(41), max_tokens=3))
+
+    core.step()
+
+    # Ten full blocks of the prompt once, and each choice's own last block.
+    assert core.stats(core.counters()).kv_cache_usage == (10 + 4) / 64
+    tokens = [engine.tokens_of(outputs) for outputs in engine.run(core).values()]
+    assert len(tokens) == 4
+    assert core.counters().num_prompt_tokens == 40 + 4

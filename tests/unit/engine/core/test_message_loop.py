@@ -119,10 +119,10 @@ class SlowExecutor:
     def __getattr__(self, name):
         return getattr(self.inner, name)
 
-    def execute(self, plan):
+    def collect(self):
         self.entered.set()
         assert self.go.wait(timeout=30)
-        return self.inner.execute(plan)
+        return self.inner.collect()
 
 
 def test_a_request_is_answered_token_by_token(serve, engine) -> None:

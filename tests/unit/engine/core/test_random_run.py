@@ -3,28 +3,56 @@
 import random
 from dataclasses import replace
 
+import pytest
+
 from paddock.engine.core import EngineCore
 
-OPERATIONS = 100_000
+KINDS = {
+    "one-step-at-a-time": ({}, 1),
+    "async": ({"async_scheduling": True}, 1),
+    "pipeline-of-3": ({}, 3),
+    "partial-prefills": (
+        {
+            "max_num_partial_prefills": 3,
+            "max_long_partial_prefills": 2,
+            "long_prefill_token_threshold": 5,
+            "prefix_caching_hash_algo": "sha256",
+            "async_scheduling": True,
+            "scheduling_policy": "priority",
+        },
+        1,
+    ),
+}
 
 
 class Life:
     """Adds, aborts and steps at random, and knows what every request must answer."""
 
-    def __init__(self, engine, seed: int) -> None:
+    def __init__(self, engine, kind: str, seed: int) -> None:
+        deviations, num_stages = KINDS[kind]
         self.engine = engine
         self.random = random.Random(seed)
         self.settings = replace(
-            engine.settings, max_num_seqs=8, max_num_batched_tokens=24, max_waiting=12, eos_token_ids=(0,)
+            engine.settings,
+            max_num_seqs=8,
+            max_num_batched_tokens=24,
+            max_waiting=12,
+            eos_token_ids=(0,),
+            vocab_size=23,
+            **deviations,
         )
-        self.core = EngineCore(engine.executor(self.settings, num_blocks=28), self.settings)
+        executor = engine.executor(self.settings, num_blocks=28, num_stages=num_stages)
+        self.core = EngineCore(executor, self.settings)
         self.prompts: dict[str, list[int]] = {}
         self.generated: dict[str, list[int]] = {}
         self.seen = {"added": 0, "refused": 0, "aborted": 0, "finished": 0, "idle": 0}
 
     def add(self, number: int) -> None:
         prompt = [1 + self.random.randrange(2) for _ in range(self.random.randrange(1, 40))]
-        message = self.engine.ask(str(number), prompt, self.random.randrange(1, 24), arrival_time=number)
+        priority = self.random.randrange(3) if self.settings.scheduling_policy == "priority" else 0
+        message = self.engine.ask(
+            str(number), prompt, self.random.randrange(1, 24), arrival_time=number, priority=priority
+        )
         if self.core.add(message) is not None:
             self.seen["refused"] += 1
             return
@@ -57,25 +85,30 @@ class Life:
                 self.add(number)
             elif self.prompts and choice > 0.97:
                 self.abort()
-            elif self.prompts:
+            elif self.core.has_work:
                 self.step()
             else:
                 self.core.check_integrity()
                 self.seen["idle"] += 1
 
 
-def test_a_hundred_thousand_random_operations_leak_nothing_and_answer_right(engine) -> None:
-    life = Life(engine, seed=20)
+@pytest.mark.parametrize(
+    "operations", [5_000, pytest.param(100_000, marks=pytest.mark.long)], ids=["short", "long"]
+)
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_thousands_of_random_operations_leak_nothing_and_answer_right(engine, kind, operations) -> None:
+    life = Life(engine, kind, seed=20)
 
-    life.live(OPERATIONS)
-    while life.prompts:
+    life.live(operations)
+    while life.core.has_work:
         life.step()
 
     life.core.check_integrity()
     counted = life.core.counters()
+    assert not life.prompts
     assert life.core.stats(counted).kv_cache_usage == 0
     assert life.seen["finished"] + life.seen["aborted"] == life.seen["added"]
     # The run is worth its time only if the rare things happened.
-    assert min(life.seen.values()) > 100
-    assert counted.num_preemptions > 500
-    assert counted.prefix_cache_hits > 5000
+    assert min(life.seen.values()) > operations / 1000
+    assert counted.num_preemptions > operations / 200
+    assert counted.prefix_cache_hits > operations / 20

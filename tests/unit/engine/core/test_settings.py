@@ -65,6 +65,19 @@ def test_a_context_beyond_the_model_is_refused_with_the_longest_it_has(resolve) 
 
 def test_without_chunking_the_budget_grows_to_the_context_of_the_model(resolve) -> None:
     assert resolve("--no-enable-chunked-prefill").max_num_batched_tokens == 4096
+    short = resolve("--no-enable-chunked-prefill", "--max-model-len", "3000")
+    assert short.max_num_batched_tokens == 3000
+
+
+def test_a_budget_that_is_unset_covers_every_running_request(resolve) -> None:
+    assert resolve("--max-num-seqs", "3000").max_num_batched_tokens == 3000
+
+
+def test_prompts_side_by_side_are_long_beyond_a_share_of_the_context(resolve) -> None:
+    assert resolve().long_prefill_token_threshold == 0
+    assert resolve("--max-num-partial-prefills", "2").long_prefill_token_threshold == 4096 // 25
+    with pytest.raises(SettingsError, match="no prompt would ever be long; use at most 4096"):
+        resolve("--long-prefill-token-threshold", "5000")
 
 
 def test_without_chunking_a_budget_below_the_context_is_refused(resolve) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -32,8 +33,15 @@ class EngineMachine(RuleBasedStateMachine):
         chunked=st.booleans(),
         prefix_caching=st.booleans(),
         policy=st.sampled_from(["fcfs", "priority"]),
+        ahead=st.sampled_from(["no", "async", "pipeline"]),
+        long_prefill=st.sampled_from([0, 3, 7]),
+        part_way=st.integers(1, 3),
+        hash_algorithm=st.sampled_from(["sha256", "sha256_cbor"]),
     )
-    def start(self, block_size, num_blocks, rows, extra_budget, chunked, prefix_caching, policy) -> None:
+    def start(
+        self, block_size, num_blocks, rows, extra_budget, chunked, prefix_caching, policy, ahead, long_prefill,
+        part_way, hash_algorithm,
+    ) -> None:  # fmt: skip
         longest = num_blocks * block_size
         settings = replace(
             self.engine.settings,
@@ -45,12 +53,19 @@ class EngineMachine(RuleBasedStateMachine):
             enable_chunked_prefill=chunked,
             enable_prefix_caching=prefix_caching,
             scheduling_policy=policy,
+            async_scheduling=ahead == "async",
+            long_prefill_token_threshold=long_prefill if chunked else 0,
+            max_num_partial_prefills=part_way,
+            max_long_partial_prefills=max(1, part_way - 1),
+            prefix_caching_hash_algo=hash_algorithm,
             eos_token_ids=(0, 1),
             vocab_size=23,
         )
-        self.executor = self.engine.executor(settings, num_blocks)
+        self.executor = self.engine.executor(settings, num_blocks, 3 if ahead == "pipeline" else 1)
         self.core = EngineCore(self.executor, settings)
         self.settings = settings
+        self.schedule = self.core._scheduler.schedule
+        self.core._scheduler.schedule = self.checked_schedule
         self.number = 0
         self.live: dict[tuple[bytes, str], tuple[AddRequest, list[int]]] = {}
 
@@ -97,15 +112,20 @@ class EngineMachine(RuleBasedStateMachine):
     def reset_prefix_cache(self) -> None:
         self.core.reset_prefix_cache()
 
-    @rule()
-    @precondition(lambda self: self.live)
-    def step(self) -> None:
+    def checked_schedule(self):
         before = {request: request.num_preemptions for request in self.core._requests.values()}
-        outputs = self.core.step()
+        plan = self.schedule()
         preempted = {
             request.request_id for request, count in before.items() if request.num_preemptions > count
         }
-        self.check_plan(self.executor.plans[-1], preempted)
+        if plan is not None:
+            self.check_plan(plan, preempted)
+        return plan
+
+    @rule()
+    @precondition(lambda self: self.core.has_work)
+    def step(self) -> None:
+        outputs = self.core.step()
         for client, client_outputs in outputs.items():
             for output in client_outputs:
                 self.take(client, output)
@@ -116,12 +136,23 @@ class EngineMachine(RuleBasedStateMachine):
         assert len(plan.scheduled) <= self.settings.max_num_seqs
         assert len({row.row for row in plan.scheduled}) == len(plan.scheduled)
         assert not {new.request_id for new in plan.new_rows} & preempted
-        # Nobody who still waits came before somebody who was let in.
+        self.check_prompts(plan)
+        # Nobody who still waits came before somebody who was let in, but for long prompts.
         admitted = {new.request_id for new in plan.new_rows}
-        still_waiting = list(self.core._scheduler.waiting)
+        still_waiting = [other for other in self.core._scheduler.waiting if not self.is_long(other)]
         for request in self.core._scheduler.running:
             if request.request_id in admitted:
                 assert all(request.rank < other.rank for other in still_waiting)
+
+    def is_long(self, request) -> bool:
+        return 0 < self.settings.long_prefill_token_threshold < len(request.token_ids)
+
+    def check_prompts(self, plan) -> None:
+        threshold = self.settings.long_prefill_token_threshold
+        assert all(row.num_scheduled_tokens <= (threshold or 1000) for row in plan.scheduled)
+        part_way = [request for request in self.core._scheduler.running if request.is_part_way]
+        assert len(part_way) <= self.settings.max_num_partial_prefills
+        assert sum(map(self.is_long, part_way)) <= self.settings.max_long_partial_prefills
 
     def take(self, client, output) -> None:
         message, generated = self.live[client, output.request_id]
@@ -149,9 +180,10 @@ class EngineMachine(RuleBasedStateMachine):
         """The first in rank computes at least one token in every step, so the end is not far: nobody starves."""
         most_steps = len(self.live) * (self.settings.max_model_len + 1)
         for _ in range(most_steps):
-            if self.live:
+            if self.core.has_work:
                 self.step()
         assert not self.live
+        assert not self.core.has_work
 
     @invariant()
     def books_add_up(self) -> None:
@@ -161,15 +193,19 @@ class EngineMachine(RuleBasedStateMachine):
         stats = self.core.stats(self.core.counters())
         assert stats.num_running <= self.settings.max_num_seqs
         assert stats.num_running + stats.num_waiting == len(self.live)
-        assert self.core.has_work == bool(self.live)
+        assert self.core.has_work == bool(self.live or self.core._submitted)
         for request in self.core._scheduler.running:
-            assert request.num_computed_tokens <= len(request.token_ids) <= request.max_length
+            num_known = len(request.token_ids) + request.num_pending_tokens
+            assert request.num_computed_tokens <= num_known <= request.max_length
         if not self.live:
             assert stats.kv_cache_usage == 0
 
 
-def test_every_promise_holds_in_random_lives(engine) -> None:
+@pytest.mark.parametrize(
+    "examples", [80, pytest.param(2500, marks=pytest.mark.long)], ids=["short", "100000-operations"]
+)
+def test_every_promise_holds_in_random_lives(engine, examples) -> None:
     machine = type("Machine", (EngineMachine,), {"engine": engine})
     run_state_machine_as_test(
-        machine, settings=hypothesis_settings(max_examples=150, stateful_step_count=40, deadline=None)
+        machine, settings=hypothesis_settings(max_examples=examples, stateful_step_count=40, deadline=None)
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddock.engine.kv_cache.block_hash import cbor_head, extend_hashes, hash_block
+from paddock.engine.kv_cache.block_hash import cbor_head, extend_hashes, hash_block, hash_with
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,22 @@ def test_hashes_that_exist_are_kept_and_only_new_blocks_are_hashed() -> None:
 
     assert hashes[0] is first
     assert hashes[1] == hash_block(first, [3, 4])
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha256_cbor"])
+def test_equal_names_mean_equal_beginnings_tokens_and_texts(algorithm) -> None:
+    hash_one = hash_with(algorithm)
+    parents = [None, b"p" * 32, b"q" * 32]
+    tokens = [[1, 2], [2, 1], [1, 258], [258, 1], [0, 0], [2**31, 1]]
+
+    names = {hash_one(parent, block, ()) for parent in parents for block in tokens}
+    names |= {hash_one(None, [1, 2], texts) for texts in [("a",), ("b",), ("ab",), ("a", "b"), ("",)]}
+
+    assert len(names) == len(parents) * len(tokens) + 5
+    assert all(len(name) == 32 for name in names)
+    assert hash_one(parents[1], [1, 2], ()) == hash_one(parents[1], [1, 2], ())
+
+
+def test_sha256_cbor_names_blocks_alike_everywhere_and_sha256_for_one_cache_alone() -> None:
+    assert hash_with("sha256_cbor")(None, [1, 2], ()) == hash_with("sha256_cbor")(None, [1, 2], ())
+    assert hash_with("sha256")(None, [1, 2], ()) != hash_with("sha256")(None, [1, 2], ())

@@ -245,13 +245,14 @@ BROKEN = {
     "plus-infinity": [float("inf")] + [0.0] * (VOCAB - 1),
     "huge": [3e38, -3e38] + [0.0] * (VOCAB - 2),
 }
+FATAL = {"nan": "NaN", "one-nan": "NaN", "minus-infinity": "no token of the vocabulary is left"}
 
 
 @pytest.mark.parametrize(
     "limits", [{"temperature": 0}, {}, {"top_k": 3}, {"top_p": 0.9, "temperature": 0.01}]
 )
 @pytest.mark.parametrize("broken", list(BROKEN))
-def test_a_row_with_broken_logits_gets_a_valid_token_and_hurts_no_other(sample, broken, limits):
+def test_a_row_with_broken_logits_is_told_apart_and_hurts_no_other(sample, broken, limits):
     logits = logits_of(3)
     clean = sample(logits, [params(seed=i, logprobs=2, **limits) for i in range(3)])
     logits[1] = torch.tensor(BROKEN[broken])
@@ -262,8 +263,8 @@ def test_a_row_with_broken_logits_gets_a_valid_token_and_hurts_no_other(sample, 
     assert result.token_ids[[0, 2]].tolist() == clean.token_ids[[0, 2]].tolist()
     assert all(math.isfinite(entry.logprob) for entry in result.logprobs[1])
     assert result.logprobs[0] == clean.logprobs[0]
-    if broken == "one-nan":
-        assert result.token_ids[1] != 0
+    assert result.errors.keys() == ({1} if broken in FATAL else set())
+    assert FATAL.get(broken, "") in result.errors.get(1, "")
 
 
 @pytest.mark.parametrize("seed", [0, -1, 2**63 - 1, 2**64 - 1])

@@ -5,6 +5,7 @@ import pytest
 
 from paddock.engine.messages import AddRequest
 from paddock.engine.sampling.params import SamplingParams
+from paddock.engine.sampling.processor_choice import ProcessorChoice
 from paddock.engine.scheduler.refusal import refusal_of
 from paddock.engine.settings import EngineSettings
 
@@ -18,6 +19,7 @@ SETTINGS = EngineSettings(
     max_num_batched_tokens=16,
     max_waiting=3,
 )
+PROCESSORS = ProcessorChoice(SETTINGS)
 GOOD = AddRequest("a", [1, 2, 99], SamplingParams(max_tokens=4), 0.0)
 
 
@@ -30,9 +32,9 @@ def sampling(**fields: object) -> AddRequest:
 
 
 def test_a_good_request_is_taken_until_rows_and_queue_are_full() -> None:
-    assert refusal_of(GOOD, SETTINGS, num_held=4) is None
+    assert refusal_of(GOOD, SETTINGS, PROCESSORS, num_held=4) is None
 
-    refusal = refusal_of(GOOD, SETTINGS, num_held=5)
+    refusal = refusal_of(GOOD, SETTINGS, PROCESSORS, num_held=5)
 
     assert (refusal.request_id, refusal.status) == ("a", 503)
     assert "the most it takes (5)" in refusal.message
@@ -58,11 +60,11 @@ def test_a_good_request_is_taken_until_rows_and_queue_are_full() -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_request_that_would_break_a_step_is_refused_with_the_field_named(request_, param, words) -> None:
-    refusal = refusal_of(request_, SETTINGS, num_held=0)
+    refusal = refusal_of(request_, SETTINGS, PROCESSORS, num_held=0)
 
     assert (refusal.status, refusal.param) == (400, param)
     assert words in refusal.message
 
 
 def test_a_bad_request_is_told_so_even_when_the_queue_is_full() -> None:
-    assert refusal_of(deviating(prompt_token_ids=[]), SETTINGS, num_held=5).status == 400
+    assert refusal_of(deviating(prompt_token_ids=[]), SETTINGS, PROCESSORS, num_held=5).status == 400

@@ -1,5 +1,7 @@
 """Single decisions of the scheduler, on lists alone. Their sum is tested by the state machine of the core."""
 
+from dataclasses import replace
+
 import pytest
 
 from paddock.engine.executor.plan import RowPromptLogprobs, SampledRow, StepPlan, StepResult
@@ -8,20 +10,33 @@ from paddock.engine.sampling.params import SamplingParams
 from paddock.engine.scheduler.ranked_list import RankedList
 from paddock.engine.scheduler.request import Request
 from paddock.engine.scheduler.scheduler import Scheduler
+from paddock.engine.settings import EngineSettings
+
+SETTINGS = EngineSettings(
+    max_model_len=1000,
+    dtype="float32",
+    vocab_size=100,
+    eos_token_ids=(),
+    block_size=4,
+    max_num_seqs=4,
+    max_num_batched_tokens=16,
+    max_waiting=100,
+)
 
 
 def scheduler(num_blocks: int = 16, **limits: int) -> Scheduler:
-    limits = {"max_num_seqs": 4, "max_num_batched_tokens": 16, **limits}
-    return Scheduler(KVCache(num_blocks, 4, prefix_caching=True), chunked_prefill=True, **limits)
+    return Scheduler(KVCache(num_blocks, 4, prefix_caching=True), replace(SETTINGS, **limits), 1)
 
 
-def add(scheduler: Scheduler, age: int, prompt: list[int], max_tokens: int = 40) -> Request:
+def add(
+    scheduler: Scheduler, age: int, prompt: list[int], max_tokens: int = 40, **sampling: object
+) -> Request:
     request = Request(
         client=b"",
         request_id=str(age),
         token_ids=prompt,
         num_prompt_tokens=len(prompt),
-        sampling=SamplingParams(max_tokens=max_tokens),
+        sampling=SamplingParams(max_tokens=max_tokens, **sampling),
         table=scheduler.cache.new_table(),
         rank=(age,),
         max_length=len(prompt) + max_tokens,
@@ -139,7 +154,7 @@ def test_a_preempted_request_returns_as_a_new_row_with_all_it_knew() -> None:
 def test_prompt_logprobs_of_a_lost_first_attempt_are_not_reported_twice() -> None:
     it = scheduler(num_blocks=6, max_num_batched_tokens=12)
     add(it, 1, [1] * 8)
-    request = add(it, 2, [2] * 16)
+    request = add(it, 2, [2] * 16, prompt_logprobs=0)
     plan = it.schedule()
     it.update(StepResult(plan.step, [SampledRow(0, 7)], [RowPromptLogprobs(1, 1, [[], []])]))
     assert request.prompt_logprobs
@@ -150,8 +165,8 @@ def test_prompt_logprobs_of_a_lost_first_attempt_are_not_reported_twice() -> Non
     assert request.prompt_logprobs == []
 
 
-def test_an_answer_for_a_row_without_a_request_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="row 3, which holds no request"):
+def test_an_answer_that_nobody_asked_for_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="a step that is not under way"):
         scheduler().update(StepResult(1, [SampledRow(3, 7)]))
 
 
