@@ -17,8 +17,31 @@ class Executor(Protocol):
     def initialize_cache(self, num_blocks: int) -> None:
         """Allocate `num_blocks` blocks on every worker. Raises `MemoryError` with the arithmetic when they do not fit."""
 
-    def execute(self, plan: StepPlan) -> StepResult:
-        """Run one step. An exception means that the engine's state is lost: the core reports it and ends."""
+    @property
+    def num_stages(self) -> int:
+        """Pipeline stages. The core keeps up to as many plans of different requests under way, so that none idles."""
+
+    def submit(self, plan: StepPlan) -> None:
+        """Begin a step. Plans run in the order in which they come, so a later one may rely on what an earlier one
+        writes: keys and values, and the token that a row samples.
+
+        A row's next request may enter while a step that samples for its last one is under way: such a token is nobody's,
+        and must not be appended to what the new request brought.
+        """
+
+    def collect(self) -> StepResult:
+        """Wait for the oldest step submitted and not collected yet.
+
+        An exception means that the engine's state is lost: the core reports it and ends. What concerns one request
+        alone is told in its `SampledRow` instead.
+        """
+
+    @property
+    def alarm(self) -> int | None:
+        """A descriptor that turns readable when a worker in another process is lost; `check` then raises."""
+
+    def check(self) -> None:
+        """Raises `RankLostError` when a worker in another process is lost."""
 
     def shutdown(self) -> None:
         """Release workers and memory; safe to call twice."""

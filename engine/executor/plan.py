@@ -47,6 +47,8 @@ class SampledRow(msgspec.Struct, array_like=True):
     row: int
     token_id: int
     logprobs: PositionLogprobs | None = None
+    error: str | None = None
+    """Why this row has no token that could be used, in words for the user; its request ends, and only it."""
 
 
 class RowPromptLogprobs(msgspec.Struct, array_like=True):

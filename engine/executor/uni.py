@@ -1,6 +1,9 @@
 """The executor of a single device: its worker runs in this process."""
 
 import gc
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,9 @@ class UniExecutor:
         self, settings: EngineSettings, config: "ServeConfig", shape: ModelShape, path: Path
     ) -> None:
         self._worker: Worker | None = Worker(settings, config, shape, path)
+        # Without a thread a step runs where it is collected, and costs no switch between threads.
+        self._thread = _stepping_thread() if settings.async_scheduling else None
+        self._steps: deque[Callable[[], StepResult]] = deque()
 
     @property
     def worker(self) -> Worker:
@@ -38,11 +44,38 @@ class UniExecutor:
     def initialize_cache(self, num_blocks: int) -> None:
         self.worker.initialize_cache(num_blocks)
 
-    def execute(self, plan: StepPlan) -> StepResult:
-        return self.worker.execute(plan)
+    @property
+    def num_stages(self) -> int:
+        return 1
+
+    @property
+    def alarm(self) -> None:
+        return None
+
+    def check(self) -> None:
+        """The only worker is here."""
+
+    def submit(self, plan: StepPlan) -> None:
+        if self._thread is None:
+            self._steps.append(lambda: self.worker.execute(plan))
+        else:
+            step: Future[StepResult] = self._thread.submit(self.worker.execute, plan)
+            self._steps.append(step.result)
+
+    def collect(self) -> StepResult:
+        return self._steps.popleft()()
 
     def shutdown(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown()
         self._worker = None
+        self._steps.clear()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _stepping_thread() -> ThreadPoolExecutor:
+    """One thread, so that steps keep their order. A new thread of torch's starts with settings of its own."""
+    num_threads = torch.get_num_threads()
+    return ThreadPoolExecutor(1, "step", initializer=torch.set_num_threads, initargs=(num_threads,))

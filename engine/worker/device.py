@@ -2,20 +2,29 @@
 
 import torch
 
-from paddock.engine.settings import EngineSettings
+from paddock.engine.settings import EngineSettings, SettingsError
 from paddock.engine.worker.host import available_memory, thread_count
 
 CPU_CACHE_CAP = 4 << 30
 """Host memory is shared with everything else on the machine: the cache takes no more of it unless told to."""
 
 
-def pick_device(settings: EngineSettings) -> torch.device:
-    """The configured device, else CUDA where torch sees one. On a CPU all cores take part in loading."""
+def pick_device(settings: EngineSettings, index: int = 0, num_sharers: int = 1) -> torch.device:
+    """The configured device, else CUDA where torch sees one. On a CPU all cores take part in loading.
+
+    `index` is this worker among the `num_sharers` of its node: each has a GPU of its own, and a CPU is shared. Raises
+    `SettingsError` when there are fewer GPUs than workers.
+    """
     name = settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cpu":
-        torch.set_num_threads(thread_count())
+        torch.set_num_threads(thread_count(num_sharers=num_sharers))
         return torch.device("cpu")
-    device = torch.device(name, torch.cuda.current_device())
+    if torch.cuda.device_count() < num_sharers:
+        raise SettingsError(
+            f"this node's share of --tensor-parallel-size x --pipeline-parallel-size is {num_sharers} ranks, and it has "
+            f"{torch.cuda.device_count()} GPUs: each rank needs one. Lower the sizes, raise --nnodes, or give it more GPUs."
+        )
+    device = torch.device(name, index)
     torch.cuda.set_device(device)
     return device
 
@@ -27,14 +36,17 @@ def free_memory(device: torch.device) -> int:
     return available_memory()
 
 
-def cache_budget(device: torch.device, utilization: float, activation_bytes: int) -> int:
+def cache_budget(
+    device: torch.device, utilization: float, activation_bytes: int, num_sharers: int = 1
+) -> int:
     """Bytes for the KV cache once the weights are loaded, keeping `activation_bytes` for the largest step.
 
     On CUDA `utilization` is the share of the whole device that weights, activations and cache take together; on a CPU
-    it is the share of the memory still free, and at most `CPU_CACHE_CAP`.
+    it is the share of the memory still free, and at most `CPU_CACHE_CAP`, divided among the node's `num_sharers`.
     """
     free = free_memory(device)
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
         return max(0, int(total * utilization) - (total - free) - activation_bytes)
-    return max(0, min(int(free * utilization) - activation_bytes, CPU_CACHE_CAP))
+    share = int(free * utilization) // num_sharers - activation_bytes
+    return max(0, min(share, CPU_CACHE_CAP // num_sharers))

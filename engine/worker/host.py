@@ -17,8 +17,13 @@ def allowed_cores(cgroup: Path = CGROUP) -> int:
     return max(1, cores if quota is None else min(cores, -(-quota[0] // quota[1])))
 
 
-def thread_count(weight_bytes: int | None = None, environ: Mapping[str, str] = os.environ) -> int:
+def thread_count(
+    weight_bytes: int | None = None, environ: Mapping[str, str] = os.environ, num_sharers: int = 1
+) -> int:
     """Threads for computing: `OMP_NUM_THREADS` where it is set, else one for each allowed core.
+
+    `num_sharers` ranks on this machine compute at the same time and share its cores evenly: threads of one rank that
+    wait for a core hold up all the others at the next sum.
 
     A model of `weight_bytes` gets no more than it has work for: dozens of times a step the threads wait for the
     slowest, and where a core is shared that costs a time slice, more than the whole step of a small model.
@@ -26,8 +31,9 @@ def thread_count(weight_bytes: int | None = None, environ: Mapping[str, str] = o
     asked = environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
-    useful = allowed_cores() if weight_bytes is None else 1 + weight_bytes // BYTES_PER_THREAD
-    return min(allowed_cores(), useful)
+    cores = max(1, allowed_cores() // num_sharers)
+    useful = cores if weight_bytes is None else 1 + weight_bytes // BYTES_PER_THREAD
+    return min(cores, useful)
 
 
 def _cpu_quota(cgroup: Path) -> tuple[int, int] | None:

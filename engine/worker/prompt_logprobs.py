@@ -32,7 +32,7 @@ def prompt_logprobs(
         targets = _targets(scheduled, rows)
         if targets.numel():
             chunk = hidden[first : first + targets.numel()]
-            positions = _in_pieces(model, chunk, targets.to(hidden.device), num_top)
+            positions = _in_pieces(model, chunk, targets.to(hidden.device), num_top, table.reports_logits)
             yield RowPromptLogprobs(scheduled.row, scheduled.num_computed_tokens + 1, positions)
 
 
@@ -44,11 +44,11 @@ def _targets(scheduled: ScheduledRow, rows: RowTable) -> torch.Tensor:
 
 
 def _in_pieces(
-    model: CausalLM, hidden: torch.Tensor, targets: torch.Tensor, num_top: int
+    model: CausalLM, hidden: torch.Tensor, targets: torch.Tensor, num_top: int, as_logits: bool
 ) -> list[PositionLogprobs]:
     positions: list[PositionLogprobs] = []
     for start in range(0, targets.numel(), PIECE):
         piece = targets[start : start + PIECE]
         logits = model.logits(hidden[start : start + PIECE])
-        positions += position_logprobs(logits, piece, [num_top] * piece.numel())
+        positions += position_logprobs(logits, piece, [num_top] * piece.numel(), as_logits)
     return positions

@@ -1,10 +1,17 @@
 """One worker's step: keep the rows, run the model, sample."""
 
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
 import torch
 
-from paddock.engine.executor.plan import SampledRow, StepPlan, StepResult
+from paddock.engine.distributed.pipeline import PipelineLink
+from paddock.engine.executor.plan import StepPlan, StepResult
+from paddock.engine.layers.placement import Placement
 from paddock.engine.models.causal_lm import CausalLM
-from paddock.engine.sampling.sampler import Sampler
+from paddock.engine.sampling.processor_set import ProcessorSet
+from paddock.engine.sampling.sampler import SampledTokens, Sampler
 from paddock.engine.sampling.table import SamplingTable
 from paddock.engine.settings import EngineSettings
 from paddock.engine.worker.batch import build_batch
@@ -15,40 +22,69 @@ from paddock.engine.worker.rows import RowTable
 class ModelRunner:
     """Executes plans in order; each holds only what changed. The model has its cache bound."""
 
-    def __init__(self, model: CausalLM, settings: EngineSettings, device: torch.device) -> None:
+    def __init__(
+        self, model: CausalLM, settings: EngineSettings, place: Placement, pipeline: PipelineLink
+    ) -> None:
         self.model = model
-        self.device = device
+        self.place = place
+        self.pipeline = pipeline
         self.rows = RowTable(settings.max_num_seqs, settings.max_model_len, settings.block_size)
         self.sampling = SamplingTable(
-            settings.max_num_seqs, settings.vocab_size, settings.eos_token_ids, device
+            settings.max_num_seqs,
+            settings.vocab_size,
+            settings.eos_token_ids,
+            place.device,
+            settings.logprobs_mode,
         )
-        self.sampler = Sampler(self.sampling)
+        self.sampler = Sampler(self.sampling, ProcessorSet(settings, place.device))
 
     @torch.inference_mode()
-    def execute(self, plan: StepPlan) -> StepResult:
-        """Logits are computed only for rows that sample, and for prompts whose log-probabilities were asked for."""
+    def execute(self, plan: StepPlan, sampled_later: Iterable[tuple[int, int]] = ()) -> StepResult:
+        """Logits are computed only for rows that sample, and for prompts whose log-probabilities were asked for.
+
+        `sampled_later` holds (row, token) of earlier steps that a later pipeline stage chose, each told once. Only the
+        sampling rank's result has answers.
+        """
+        for row, token_id in sampled_later:
+            self.rows.append(np.array([row]), np.array([token_id]))
         self._update_rows(plan)
         if not plan.scheduled:
             return StepResult(plan.step, [])
-        batch = build_batch(plan.scheduled, self.rows, self.device)
-        hidden = self.model(batch.token_ids, batch.positions, batch.metadata)
+        batch = build_batch(plan.scheduled, self.rows, self.place.device)
+        incoming = self.pipeline.receive(batch.token_ids.numel())
+        hidden = self.model(batch.token_ids, batch.positions, batch.metadata, incoming)
+        if not self.place.is_last_stage:
+            self.pipeline.send(hidden)
+            return StepResult(plan.step, [])
         prompts = list(prompt_logprobs(self.model, hidden, plan, batch, self.rows, self.sampling))
         if not batch.sampled_rows.size:
             return StepResult(plan.step, [], prompts)
-        last = torch.from_numpy(batch.sampled_tokens).to(self.device)
+        last = torch.from_numpy(batch.sampled_tokens).to(self.place.device)
         logits = self.model.logits(hidden.index_select(0, last))
         rows = batch.sampled_rows
-        sampled = self.sampler.sample(logits, rows, self.rows.num_tokens[rows])
+        sampled = self._sample(logits, rows)
         self.rows.append(rows, sampled.token_ids)
-        results = zip(rows.tolist(), sampled.token_ids.tolist(), sampled.logprobs, strict=True)
-        return StepResult(plan.step, [SampledRow(*result) for result in results], prompts)
+        return StepResult(plan.step, sampled.of_rows(rows), prompts)
+
+    def _sample(self, logits: torch.Tensor, rows: npt.NDArray[np.int64]) -> SampledTokens:
+        """The first tensor-parallel rank chooses for all: were each to choose for itself, ranks on unlike processors
+        could differ by a rounding and go on with different texts."""
+        if self.place.rank == 0:
+            sampled = self.sampler.sample(logits, rows, self.rows.num_tokens[rows])
+            token_ids = torch.from_numpy(sampled.token_ids).to(self.place.device)
+        else:
+            sampled = SampledTokens(np.empty(len(rows), np.int64), [None] * len(rows))
+            token_ids = torch.empty(len(rows), dtype=torch.int64, device=self.place.device)
+        if self.place.size > 1:
+            sampled.token_ids[:] = self.place.take_from_first(token_ids).cpu().numpy()
+        return sampled
 
     def _update_rows(self, plan: StepPlan) -> None:
         """A freed row needs no work: its next request overwrites all of it."""
         for new in plan.new_rows:
             self.rows.enter(new)
-            tokens = self.rows.token_ids[new.row, : len(new.token_ids)]
-            self.sampling.enter(new.row, new.sampling, tokens, new.num_prompt_tokens)
+        if self.place.is_last_stage:
+            self.sampler.update(plan.freed_rows, plan.new_rows, self.rows.token_ids)
         for scheduled in plan.scheduled:
             if scheduled.new_block_ids:
                 self.rows.extend_blocks(scheduled)

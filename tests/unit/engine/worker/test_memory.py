@@ -107,5 +107,8 @@ def test_shutting_down_twice_is_safe_and_use_after_it_is_an_error(executor):
 def test_running_before_the_cache_exists_is_an_error(executor):
     from paddock.engine.executor.plan import StepPlan
 
+    made = executor()
+    made.submit(StepPlan(1, [], [], []))
+
     with pytest.raises(RuntimeError, match="before initialize_cache"):
-        executor().execute(StepPlan(1, [], [], []))
+        made.collect()

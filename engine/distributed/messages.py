@@ -1,0 +1,127 @@
+"""What the leader and the members of a group say to each other: msgpack over ZeroMQ, nothing ever unpickled.
+
+Two sockets lead from each member to the leader. On the control socket threads of their own join, beat and part, also
+while a step runs or hangs. On the work socket the leader gives orders to the ranks, each answered once. Between nodes
+both are encrypted and open only to who knows the group's secret.
+"""
+
+import msgspec
+
+from paddock.engine.executor.plan import StepPlan, StepResult
+from paddock.engine.settings import EngineSettings
+
+
+class Message(msgspec.Struct, array_like=True, tag=True):
+    """Base of every message: a tagged array on the wire, one frame each."""
+
+
+class Join(Message):
+    """Member to leader, first on the control socket: answered by `Welcome` or `Refused`."""
+
+    node: int
+    rank: int | None
+    """None for the follower that looks after its node's ranks."""
+    version: str
+    arguments: dict[str, str]
+    """What all members must have alike, by flag."""
+    host: str
+    pid: int
+
+    @property
+    def name(self) -> str:
+        """How the member is called in logs and errors."""
+        role = f"node {self.node}" if self.rank is None else f"rank {self.rank} on node {self.node}"
+        return f"{role} ({self.host}, pid {self.pid})"
+
+
+class Welcome(Message):
+    work_address: str
+
+
+class Refused(Message):
+    """Leader to member: it does not belong here, and why."""
+
+    reason: str
+
+
+class Beat(Message):
+    """Both ways, each second."""
+
+    serving: bool = False
+    """From the leader: whether the group serves. While it starts, silence is borne longer: imports hold threads up."""
+
+
+class Farewell(Message):
+    """Both ways: the sender ends, and with it the group. Without a reason the leader was told to stop."""
+
+    reason: str | None = None
+
+
+class Present(Message):
+    """Rank to leader, first on the work socket."""
+
+    rank: int
+    store_port: int = 0
+    """Of rank 0: where the ranks' process groups find each other."""
+
+
+class Connect(Message):
+    """Leader to ranks, when all are present: form the process groups."""
+
+    settings: EngineSettings
+    """The leader's: what they derive from its machine holds for all."""
+    store_host: str
+    store_port: int
+
+
+class Load(Message):
+    """Leader to rank: load the weights."""
+
+
+class Measure(Message):
+    """Leader to ranks, when all have loaded: answered by `Capacity`."""
+
+
+class Capacity(Message):
+    """Rank to leader; both in bytes."""
+
+    bytes_per_block: int
+    available: int
+
+
+class MakeCache(Message):
+    num_blocks: int
+
+
+class Done(Message):
+    """Rank to leader: the last order is carried out."""
+
+
+class Execute(Message):
+    """Leader to ranks, several ahead of their answers; the sampling rank alone answers, with `Executed`."""
+
+    plan: StepPlan
+    sampled_later: list[tuple[int, int]] = []
+    """See `ModelRunner.execute`."""
+
+
+class Executed(Message):
+    result: StepResult
+
+
+class Failed(Message):
+    """Rank to leader: an order could not be carried out; the rank ends."""
+
+    message: str
+    is_users: bool
+    """A fault that the user can set right, told in words; else one of ours."""
+
+
+Control = Join | Welcome | Refused | Beat | Farewell
+Order = Connect | Load | Measure | MakeCache | Execute
+Answer = Present | Done | Capacity | Executed | Failed
+
+encode = msgspec.msgpack.Encoder().encode
+decode_control = msgspec.msgpack.Decoder(Control).decode
+decode_order = msgspec.msgpack.Decoder(Order).decode
+decode_answer = msgspec.msgpack.Decoder(Answer).decode

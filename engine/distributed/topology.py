@@ -1,0 +1,102 @@
+"""Which rank does what, and on which node it runs. Torch-free."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from paddock.engine.distributed.launcher import Launched
+
+if TYPE_CHECKING:
+    from paddock.engine.config import ServeConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Ranks are numbered stage by stage, and node by node: tensor-parallel peers are neighbours."""
+
+    tensor_parallel_size: int = 1
+    pipeline_parallel_size: int = 1
+    nnodes: int = 1
+    node_rank: int = 0
+    launched_rank: int | None = None
+    """The only rank that this command runs, where an outside launcher starts one command for each."""
+
+    master_addr: str | None = None
+    """The leader's address, where commands meet over a network."""
+
+    @staticmethod
+    def of(config: "ServeConfig", environ: Mapping[str, str] = os.environ) -> "Topology":
+        """The sizes as they are given; `size_problem` says whether they make sense.
+
+        Raises `ValueError` when an outside launcher is announced and has not said what it must.
+        """
+        parallel = config.parallel
+        sizes = parallel.tensor_parallel_size, parallel.pipeline_parallel_size
+        if parallel.distributed_executor_backend != "external_launcher":
+            return Topology(*sizes, parallel.nnodes, parallel.node_rank, None, parallel.master_addr)
+        launched = Launched.read(environ)
+        node = launched.rank // launched.local_world_size
+        nnodes = launched.world_size // launched.local_world_size
+        return Topology(*sizes, nnodes, node, launched.rank, launched.master_addr)
+
+    @property
+    def meets_over_network(self) -> bool:
+        """Whether several commands make up the group, rather than one that starts every rank."""
+        return self.nnodes > 1 or (self.launched_rank is not None and self.world_size > 1)
+
+    @property
+    def follows(self) -> bool:
+        """Whether this command's ranks are led by another's."""
+        return self.node_rank > 0 or bool(self.launched_rank)
+
+    @property
+    def member_number(self) -> int:
+        """Of this command among those that make up the group."""
+        return self.node_rank if self.launched_rank is None else self.launched_rank
+
+    @property
+    def world_size(self) -> int:
+        return self.tensor_parallel_size * self.pipeline_parallel_size
+
+    @property
+    def ranks_per_node(self) -> int:
+        return self.world_size // self.nnodes
+
+    @property
+    def local_ranks(self) -> range:
+        """The ranks that this command runs."""
+        if self.launched_rank is not None:
+            return range(self.launched_rank, self.launched_rank + 1)
+        first = self.node_rank * self.ranks_per_node
+        return range(first, first + self.ranks_per_node)
+
+    @property
+    def sampling_rank(self) -> int:
+        """The rank that chooses the tokens: the first of the last stage."""
+        return (self.pipeline_parallel_size - 1) * self.tensor_parallel_size
+
+    def node_of(self, rank: int) -> int:
+        return rank // self.ranks_per_node
+
+    def local_index(self, rank: int) -> int:
+        """The rank's place on its node, which is also the number of its GPU there."""
+        return rank % self.ranks_per_node
+
+    def tensor_rank(self, rank: int) -> int:
+        return rank % self.tensor_parallel_size
+
+    def stage(self, rank: int) -> int:
+        return rank // self.tensor_parallel_size
+
+    def peers(self, stage: int) -> range:
+        """The tensor-parallel ranks of one stage."""
+        first = stage * self.tensor_parallel_size
+        return range(first, first + self.tensor_parallel_size)
+
+
+def stage_layers(num_layers: int, stage: int, num_stages: int) -> range:
+    """The layers of one stage. What does not divide goes to the first stages: the last one has the head to compute."""
+    share, rest = divmod(num_layers, num_stages)
+    first = stage * share + min(stage, rest)
+    return range(first, first + share + (stage < rest))

@@ -1,0 +1,242 @@
+"""`paddock serve` over several ranks, on one node and on two that meet on loopback: answers, and every way to die."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import httpx
+import psutil
+import pytest
+from serving import ROOT, TINY_MODEL, Serve, failed_start, free_port
+from waiting import until
+
+pytestmark = pytest.mark.timeout(240)
+
+SMALL = ("--max-model-len", "256", "--dtype", "float32")
+PAIR = ("--tensor-parallel-size", "2", *SMALL)
+QUESTION = {"model": str(TINY_MODEL), "prompt": "The capital of France", "max_tokens": 3, "temperature": 0}
+LONG = {**QUESTION, "max_tokens": 240, "ignore_eos": True, "stream": True}
+ENDS_WITHIN_SECONDS = 10
+"""What the group promises."""
+
+
+def ask(server):
+    return httpx.post(server.url + "/v1/completions", json=QUESTION, timeout=60).json()["choices"][0]["text"]
+
+
+def ranks_below(pid):
+    """The processes of ranks among the descendants, in the order of their start."""
+    found = [
+        each
+        for each in psutil.Process(pid).children(recursive=True)
+        if "paddock.engine.distributed.rank_process" in " ".join(each.cmdline())
+    ]
+    return sorted(found, key=lambda each: each.pid)
+
+
+def are_gone(processes):
+    return not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes)
+
+
+class Stream(threading.Thread):
+    """A long answer being read; `error` is the error event that ended it."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.url, self.started, self.error = server.url, threading.Event(), None
+
+    def run(self):
+        with httpx.stream("POST", self.url + "/v1/completions", json=LONG, timeout=60) as reply:
+            for line in reply.iter_lines():
+                if line.startswith("data: {"):
+                    self.started.set()
+                    self.error = json.loads(line[6:]).get("error", self.error)
+
+
+def check_end(server, stream, processes, words):
+    """The stream ends with the reason, health says no, and nobody is left."""
+    until(lambda: not server.is_healthy(), seconds=ENDS_WITHIN_SECONDS, what="/health to fail")
+    assert server.wait(ENDS_WITHIN_SECONDS) == 1
+    stream.join(ENDS_WITHIN_SECONDS)
+    assert words in stream.error["message"]
+    until(lambda: are_gone(processes), seconds=ENDS_WITHIN_SECONDS, what="every process to be gone")
+
+
+@pytest.mark.parametrize(
+    ("number", "victim", "words"),
+    [
+        pytest.param(signal.SIGKILL, 1, "was killed (SIGKILL)", id="killed"),
+        pytest.param(signal.SIGSTOP, 0, "has not been heard for", id="stopped", marks=pytest.mark.long),
+    ],
+)
+def test_two_ranks_answer_and_end_together_when_one_is(tmp_path, number, victim, words):
+    with Serve(tmp_path / "log", *PAIR) as server:
+        assert ask(server) == " is Paris."
+        processes = psutil.Process(server.process.pid).children(recursive=True)
+        stream = Stream(server)
+        stream.start()
+        assert stream.started.wait(60)
+
+        ranks_below(server.process.pid)[victim].send_signal(number)
+
+        check_end(server, stream, processes, words)
+
+
+def test_stages_in_processes_answer_and_stop_cleanly(tmp_path):
+    log, one_at_a_time = tmp_path / "log", ("--max-parallel-loading-workers", "1")
+    with Serve(log, "--pipeline-parallel-size", "2", *one_at_a_time, *SMALL) as server:
+        assert loads(log) == ["begin", "end"] * 2
+        processes = psutil.Process(server.process.pid).children(recursive=True)
+        assert ask(server) == " is Paris."
+
+        server.signal(signal.SIGTERM)
+
+        assert server.wait() == 0
+        assert are_gone(processes)
+
+
+def loads(log):
+    """When ranks began and ended to read weights, in the order of the log."""
+    marks = {"reading ": "begin", " GB of weights; peak": "end"}
+    return [word for line in log.read_text().splitlines() for mark, word in marks.items() if mark in line]
+
+
+class Nodes:
+    """Two nodes of one group on loopback."""
+
+    def __init__(self, folder):
+        self.folder, self.followers = folder, []
+        self.environ = {"PADDOCK_GROUP_SECRET": "for these tests only", "OMP_NUM_THREADS": "1"}
+        self.flags = ("--nnodes", "2", "--master-addr", "127.0.0.1", "--master-port", str(free_port()))
+
+    def leader(self):
+        return Serve(self.folder / "leader", *PAIR, *self.flags, environ=self.environ)
+
+    def follower(self, *flags):
+        command = [sys.executable, "-m", "paddock.server", "serve", str(TINY_MODEL), *PAIR, *self.flags]
+        command += ["--num-gpu-blocks-override", "512", "--node-rank", "1", "--headless", *flags]
+        log = self.folder / f"follower {len(self.followers)}"
+        with log.open("w") as output:
+            made = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, **self.environ}
+            )
+        self.followers.append(made)
+        return made, log
+
+
+@pytest.fixture
+def nodes(tmp_path):
+    made = Nodes(tmp_path)
+    yield made
+    for follower in made.followers:
+        follower.kill()
+        follower.wait()
+
+
+def test_a_follower_waits_for_its_leader_and_both_stop_cleanly(nodes):
+    follower, log = nodes.follower()
+    until(lambda: "arguments:" in log.read_text(), seconds=60, what="the follower to be up")
+    with nodes.leader() as server:
+        assert ask(server) == " is Paris."
+        everyone = psutil.Process(server.process.pid).children(recursive=True)
+        everyone += psutil.Process(follower.pid).children(recursive=True)
+        listening = [
+            connection.laddr.ip
+            for each in everyone
+            for connection in each.net_connections("tcp")
+            if connection.status == "LISTEN"
+        ]
+        assert set(listening) == {"127.0.0.1"}
+
+        # Kubernetes tells all pods at once; the follower goes on for the leader's drain.
+        follower.terminate()
+        assert ask(server) == " is Paris."
+        server.signal(signal.SIGTERM)
+
+        assert server.wait() == 0
+        assert follower.wait(ENDS_WITHIN_SECONDS) == 0
+        assert are_gone(everyone)
+
+
+def test_a_leader_refuses_a_wrong_follower_takes_a_right_one_and_falls_with_it(nodes):
+    leader = nodes.leader()
+    try:
+        wrong, log = nodes.follower("--max-num-seqs", "7")
+        assert wrong.wait(60) == 1
+        assert "--max-num-seqs is 7 here and unset at the leader" in log.read_text()
+        follower, _ = nodes.follower()
+        leader.wait_until_ready()
+        assert ask(leader) == " is Paris."
+        everyone = psutil.Process(leader.process.pid).children(recursive=True)
+        everyone += psutil.Process(follower.pid).children(recursive=True)
+        stream = Stream(leader)
+        stream.start()
+        assert stream.started.wait(60)
+
+        [rank] = ranks_below(follower.pid)
+        rank.send_signal(signal.SIGSTOP)
+
+        check_end(leader, stream, everyone, "rank 1 on node 1")
+        assert follower.wait(ENDS_WITHIN_SECONDS) == 1
+    finally:
+        leader.kill()
+
+
+@pytest.mark.long
+def test_a_follower_whose_leader_vanishes_ends_as_a_failure(nodes):
+    follower, log = nodes.follower()
+    with nodes.leader() as server:
+        everyone = psutil.Process(follower.pid).children(recursive=True)
+
+        server.process.kill()
+
+        assert follower.wait(ENDS_WITHIN_SECONDS) == 1
+        assert are_gone(everyone)
+    assert "the leader has not been heard for" in log.read_text()
+
+
+def test_nodes_without_a_secret_are_not_started(nodes):
+    del nodes.environ["PADDOCK_GROUP_SECRET"]
+    follower, log = nodes.follower()
+
+    assert follower.wait(60) == 2
+    assert "PADDOCK_GROUP_SECRET is not set" in log.read_text()
+
+
+def test_a_size_that_the_model_does_not_allow_is_refused_before_anything_is_loaded():
+    ended = failed_start(str(TINY_MODEL), "--tensor-parallel-size", "3")
+
+    assert ended.returncode == 2
+    assert "--tensor-parallel-size 3 does not divide the model's" in ended.stderr
+    assert "loading" not in ended.stderr
+
+
+def test_neither_the_leader_nor_a_follower_loads_torch():
+    program = (
+        "import sys, paddock.server.headless, paddock.engine.core_process, paddock.engine.executor.mp;"
+        "print({'torch', 'transformers'} & set(sys.modules))"
+    )
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert printed.stdout.strip() == "set()"
+
+
+@pytest.mark.long
+def test_an_outside_launcher_may_start_the_ranks(tmp_path, nodes):
+    serve = Serve(
+        tmp_path / "log",
+        *PAIR,
+        *("--distributed-executor-backend", "external_launcher", "--master-port", str(free_port())),
+        environ=nodes.environ,
+        launcher=("torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port()), "-m"),
+    )
+    with serve as server:
+        assert ask(server) == " is Paris."
+        assert len(ranks_below(server.process.pid)) == 2
+
+        ranks_below(server.process.pid)[1].kill()
+
+        assert server.wait(30) != 0
