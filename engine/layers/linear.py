@@ -6,6 +6,8 @@ loading turns the weight into what the kernels multiply by fastest (`pack`).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -15,26 +17,49 @@ from paddock.engine.weights.target import WeightTarget
 from paddock.kernels import PackedLinear, pack_linear
 
 
+@runtime_checkable
+class Packable(Protocol):
+    """A module that has work to do once its weights are loaded."""
+
+    def pack(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class OutputPart:
-    """One checkpoint tensor among the fused outputs of a layer, in features."""
+    """A run of a checkpoint tensor's output features among the fused outputs of a layer."""
 
     name: str
     full: int
+    """Features of the checkpoint tensor: it may hold several parts."""
     start: int
     """First feature of this rank's slice of the checkpoint tensor."""
     size: int
 
 
 class PackableLinear(nn.Module):
-    """Holds one weight `[out_features, in_features]` and perhaps a bias until they are packed."""
+    """Holds one weight `[out_features, in_features]` and perhaps a bias until they are packed.
 
-    def __init__(self, in_features: int, out_features: int, bias: bool, place: Placement) -> None:
+    `transposed` says that the checkpoint keeps it as `[in_features, out_features]` (GPT-2's Conv1D).
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool, place: Placement, transposed: bool = False
+    ) -> None:
         super().__init__()
         self.place = place
+        self.transposed = transposed
         self.weight: torch.Tensor | None = place.empty(out_features, in_features)
         self.bias: torch.Tensor | None = place.empty(out_features) if bias else None
         self.multiply: PackedLinear | None = None
+
+    def target(
+        self, name: str, full: tuple[int, int], rows: slice, source: tuple[slice, slice]
+    ) -> WeightTarget:
+        """The part `source` of the checkpoint's matrix of shape `full` (outputs, inputs) for these rows."""
+        assert self.weight is not None
+        if self.transposed:
+            return WeightTarget(name, full[::-1], self.weight[rows].t(), source[::-1])
+        return WeightTarget(name, full, self.weight[rows], source)
 
     def pack(self) -> None:
         """Call once, after loading. The plain weight is let go: the packed form may be a rearranged copy."""
@@ -50,39 +75,51 @@ class PackableLinear(nn.Module):
 class ColumnParallelLinear(PackableLinear):
     """Outputs split over the ranks; several checkpoint tensors may lie fused, one after the other."""
 
-    def __init__(self, in_features: int, parts: Sequence[OutputPart], bias: bool, place: Placement) -> None:
-        super().__init__(in_features, sum(part.size for part in parts), bias, place)
+    def __init__(
+        self,
+        in_features: int,
+        parts: Sequence[OutputPart],
+        bias: bool,
+        place: Placement,
+        transposed: bool = False,
+    ) -> None:
+        super().__init__(in_features, sum(part.size for part in parts), bias, place, transposed)
         self.in_features = in_features
         self.parts = parts
 
     def weight_targets(self, prefix: str) -> Iterator[WeightTarget]:
         """`prefix` is the parent's name in the checkpoint; each part adds its own."""
-        assert self.weight is not None
-        row = 0
+        row, inputs = 0, slice(0, self.in_features)
         for part in self.parts:
-            rows, source = slice(row, row + part.size), (slice(part.start, part.start + part.size),)
-            yield WeightTarget(
-                f"{prefix}.{part.name}.weight", (part.full, self.in_features), self.weight[rows], source
+            rows, source = slice(row, row + part.size), slice(part.start, part.start + part.size)
+            yield self.target(
+                f"{prefix}.{part.name}.weight", (part.full, self.in_features), rows, (source, inputs)
             )
             if self.bias is not None:
-                yield WeightTarget(f"{prefix}.{part.name}.bias", (part.full,), self.bias[rows], source)
+                yield WeightTarget(f"{prefix}.{part.name}.bias", (part.full,), self.bias[rows], (source,))
             row += part.size
 
 
 class RowParallelLinear(PackableLinear):
     """Inputs split over the ranks; the ranks' results are summed. The first rank alone adds the bias."""
 
-    def __init__(self, in_features: int, out_features: int, bias: bool, place: Placement, what: str) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool,
+        place: Placement,
+        what: str,
+        transposed: bool = False,
+    ) -> None:
         share = place.share(in_features, what)
-        super().__init__(share, out_features, bias, place)
+        super().__init__(share, out_features, bias, place, transposed)
         self.full_shape = (out_features, in_features)
         self.columns = slice(place.rank * share, (place.rank + 1) * share)
 
     def weight_targets(self, prefix: str) -> Iterator[WeightTarget]:
-        assert self.weight is not None
-        yield WeightTarget(
-            f"{prefix}.weight", self.full_shape, self.weight, (slice(0, self.full_shape[0]), self.columns)
-        )
+        outputs = slice(0, self.full_shape[0])
+        yield self.target(f"{prefix}.weight", self.full_shape, outputs, (outputs, self.columns))
         if self.bias is not None:
             yield WeightTarget(f"{prefix}.bias", self.full_shape[:1], self.bias)
 
@@ -101,8 +138,13 @@ def even_part(name: str, features: int, place: Placement, what: str) -> OutputPa
     return OutputPart(name, features, place.rank * share, share)
 
 
-def qkv_parts(num_heads: int, num_kv_heads: int, head_dim: int, place: Placement) -> list[OutputPart]:
-    """Query heads are cut evenly; with fewer KV heads than ranks, neighbouring ranks keep the same KV head."""
+def qkv_parts(
+    num_heads: int, num_kv_heads: int, head_dim: int, place: Placement, packed: str | None = None
+) -> list[OutputPart]:
+    """Query heads are cut evenly; with fewer KV heads than ranks, neighbouring ranks keep the same KV head.
+
+    `packed` names the one checkpoint tensor that holds queries, keys and values in this order.
+    """
     query_heads = place.share(num_heads, "attention heads")
     if num_kv_heads >= place.size:
         kv_heads = place.share(num_kv_heads, "KV heads")
@@ -114,13 +156,22 @@ def qkv_parts(num_heads: int, num_kv_heads: int, head_dim: int, place: Placement
                 f"use a divisor or a multiple of {num_kv_heads}."
             )
         kv_heads, first_kv_head = 1, place.rank * num_kv_heads // place.size
-    query = OutputPart(
-        "q_proj", num_heads * head_dim, place.rank * query_heads * head_dim, query_heads * head_dim
-    )
+    parts = [
+        OutputPart(name, count * head_dim, first * head_dim, size * head_dim)
+        for name, count, first, size in (
+            ("q_proj", num_heads, place.rank * query_heads, query_heads),
+            ("k_proj", num_kv_heads, first_kv_head, kv_heads),
+            ("v_proj", num_kv_heads, first_kv_head, kv_heads),
+        )
+    ]
+    return parts if packed is None else packed_parts(packed, parts)
+
+
+def packed_parts(name: str, parts: Sequence[OutputPart]) -> list[OutputPart]:
+    """The same parts, their checkpoint tensors lying one after the other in a single one called `name`."""
+    full = sum(part.full for part in parts)
+    ends = accumulate(part.full for part in parts)
     return [
-        query,
-        *(
-            OutputPart(name, num_kv_heads * head_dim, first_kv_head * head_dim, kv_heads * head_dim)
-            for name in ("k_proj", "v_proj")
-        ),
+        OutputPart(name, full, end - part.full + part.start, part.size)
+        for part, end in zip(parts, ends, strict=True)
     ]

@@ -1,9 +1,11 @@
-"""Where a layer's shard lives: its rank among the tensor-parallel peers, its device and its dtype."""
+"""Where a layer's shard lives: its rank among the tensor-parallel peers, its stage, its device and its dtype."""
 
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+
+from paddock.engine.distributed.topology import stage_layers
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,24 @@ class Placement:
     size: int = 1
     group: dist.ProcessGroup | None = None
     """The tensor-parallel peers; needed only when `size` is over 1."""
+
+    stage: int = 0
+    num_stages: int = 1
+    """Pipeline stages; each holds a run of the layers."""
+
+    @property
+    def is_first_stage(self) -> bool:
+        """The stage that embeds the tokens."""
+        return self.stage == 0
+
+    @property
+    def is_last_stage(self) -> bool:
+        """The stage that has the final norm and the head."""
+        return self.stage == self.num_stages - 1
+
+    def layers(self, num_layers: int) -> range:
+        """This stage's of the model's `num_layers`."""
+        return stage_layers(num_layers, self.stage, self.num_stages)
 
     def empty(self, *shape: int) -> torch.Tensor:
         return torch.empty(shape, dtype=self.dtype, device=self.device)
@@ -41,3 +61,9 @@ class Placement:
         parts = [torch.empty_like(x) for _ in range(self.size)]
         dist.all_gather(parts, x.contiguous(), group=self.group)
         return torch.cat(parts, dim=-1)
+
+    def take_from_first(self, x: torch.Tensor) -> torch.Tensor:
+        """The first rank's `x`, written over the other ranks'."""
+        if self.size > 1:
+            dist.broadcast(x, group=self.group, group_src=0)
+        return x

@@ -1,13 +1,17 @@
 """The shape of a model, read from a checkpoint's config.json and generation_config.json. Torch-free."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paddock.engine.models.errors import CheckpointError
-from paddock.engine.models.registry import check_supported
+from paddock.engine.models.family import Family
+from paddock.engine.models.fields import ConfigFields
+from paddock.engine.models.generic_shape import FAMILY as GENERIC
+from paddock.engine.models.generic_shape import generic_fields
+from paddock.engine.models.hf_config import read_json, read_model_config
+from paddock.engine.models.registry import family_of
 from paddock.engine.models.rope import RopeShape
 
 if TYPE_CHECKING:
@@ -41,15 +45,26 @@ class ModelShape:
     bos_token_id: int | None
     eos_token_ids: tuple[int, ...]
     """Of config.json and generation_config.json together; any of them ends a sequence."""
+    activation: str = "silu"
+    fields: ConfigFields = field(default_factory=ConfigFields, compare=False, repr=False)
+    """The whole configuration, for what only one family asks."""
+    native: bool = True
+    """Whether the engine's own code runs it, and not transformers'."""
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that the model can place: its own positions, stretched as its rope scaling says."""
+        return self.rope.context_length(self.max_position_embeddings)
 
     @staticmethod
     def read(path: Path, config: "ModelConfig") -> "ModelShape":
         """Raises `CheckpointError` when `path` is no checkpoint that can be served."""
-        file = path / "config.json"
-        fields = _read_json(file)
-        source = str(file)
+        fields, source = read_model_config(path, config)
         architecture = _architecture(fields, source)
-        _refuse_unsupported(fields, source)
+        family = family_of(architecture, fields, source, config.model_impl)
+        stated, native = fields, family is not GENERIC
+        fields = family.canonical(fields) if native else generic_fields(fields)
+        _refuse_unsupported(fields, family, source)
         hidden_size = _count(fields, "hidden_size", source)
         num_layers = _count(fields, "num_hidden_layers", source)
         num_heads = _count(fields, "num_attention_heads", source)
@@ -58,64 +73,68 @@ class ModelShape:
             raise CheckpointError(
                 f"{source}: num_attention_heads {num_heads} is not a multiple of num_key_value_heads {num_kv_heads}."
             )
-        # Qwen3 alone has a class default for head_dim that differs from hidden_size / heads.
-        default_head_dim = 128 if architecture == "Qwen3ForCausalLM" else hidden_size // num_heads
         generation = _generation_fields(path, config.generation_config)
         return ModelShape(
             architecture=architecture,
             hidden_size=hidden_size,
-            intermediate_size=_count(fields, "intermediate_size", source),
+            intermediate_size=_count(fields, "intermediate_size", source, default=4 * hidden_size),
             num_layers=num_layers,
             num_heads=num_heads,
             num_kv_heads=num_kv_heads,
-            head_dim=_count(fields, "head_dim", source, default=default_head_dim),
+            head_dim=_count(fields, "head_dim", source, default=hidden_size // num_heads),
             vocab_size=_count(fields, "vocab_size", source),
             max_position_embeddings=_count(fields, "max_position_embeddings", source),
             rms_norm_eps=float(fields.get("rms_norm_eps", 1e-6)),
-            rope=RopeShape.read(fields, source),
-            layer_windows=_layer_windows(fields, architecture, num_layers, source),
+            rope=_rope(fields, family, source),
+            layer_windows=_layer_windows(fields, family, num_layers, source),
             attention_bias=bool(fields.get("attention_bias", False)),
             mlp_bias=bool(fields.get("mlp_bias", False)),
             tie_embeddings=bool(fields.get("tie_word_embeddings", False)),
             torch_dtype=_dtype(fields, source),
             bos_token_id=fields.get("bos_token_id"),
             eos_token_ids=_eos(fields, generation),
+            activation=fields.get("hidden_act") or "silu",
+            fields=ConfigFields(fields if native else stated, source),
+            native=native,
         )
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    if not file.parent.is_dir():
-        raise CheckpointError(
-            f"model folder {str(file.parent)!r} does not exist; check the path, or that its volume is mounted."
-        )
-    try:
-        fields = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{str(file.parent)!r} holds no {file.name}; a Hugging Face checkpoint folder is expected."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file}: cannot be read as JSON: {error}.") from None
-    if not isinstance(fields, dict):
-        raise CheckpointError(f"{file}: expected a JSON object, found {type(fields).__name__}.")
-    return fields
 
 
 def _architecture(fields: Mapping[str, Any], source: str) -> str:
     names = fields.get("architectures") or []
     if not names or not isinstance(names, list) or not isinstance(names[0], str):
         raise CheckpointError(f"{source}: architectures is {names!r}; it must name the model's class.")
-    check_supported(names[0], source)
     return names[0]
 
 
-def _refuse_unsupported(fields: Mapping[str, Any], source: str) -> None:
-    activation = fields.get("hidden_act", "silu")
-    if activation != "silu":
-        raise CheckpointError(f"{source}: hidden_act {activation!r} is not supported; only 'silu' is.")
+def _rope(fields: Mapping[str, Any], family: Family, source: str) -> RopeShape:
+    rope = RopeShape.read(_rope_of_full_layers(fields, source), source)
+    if rope.partial_rotary_factor != 1 and not family.partial_rotary:
+        raise CheckpointError(
+            f"{source}: partial_rotary_factor {rope.partial_rotary_factor:g} is not supported; only 1 is."
+        )
+    return rope
+
+
+def _rope_of_full_layers(fields: Mapping[str, Any], source: str) -> Mapping[str, Any]:
+    """Gemma 3 states a rope for each type of layer; the model's own is that of the layers that see everything."""
+    nested = fields.get("rope_parameters")
+    if not isinstance(nested, Mapping) or "full_attention" not in nested:
+        return fields
+    full = nested["full_attention"]
+    if not isinstance(full, Mapping):
+        raise CheckpointError(f"{source}: rope_parameters.full_attention is {full!r}; expected an object.")
+    return {**fields, "rope_parameters": full}
+
+
+def _refuse_unsupported(fields: Mapping[str, Any], family: Family, source: str) -> None:
+    activation = fields.get("hidden_act") or "silu"
+    if family.activations and activation not in family.activations:
+        raise CheckpointError(
+            f"{source}: hidden_act {activation!r} is not supported; use {' or '.join(map(repr, family.activations))}."
+        )
     quantization = fields.get("quantization_config")
-    if quantization:
-        method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization
+    method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization
+    if quantization and method not in family.quantizations:
         raise CheckpointError(
             f"{source}: quantization_config {method!r} is not supported yet; use the unquantized checkpoint."
         )
@@ -139,24 +158,37 @@ def _dtype(fields: Mapping[str, Any], source: str) -> str:
 
 
 def _layer_windows(
-    fields: Mapping[str, Any], architecture: str, num_layers: int, source: str
+    fields: Mapping[str, Any], family: Family, num_layers: int, source: str
 ) -> tuple[int | None, ...]:
-    """Llama has no window; Mistral's covers every layer; Qwen's is off unless `use_sliding_window`."""
-    window = fields.get("sliding_window")
-    if architecture == "LlamaForCausalLM" or window is None:
+    if family.windows == "none" or fields.get("sliding_window") is None:
         return (None,) * num_layers
     window = _count(fields, "sliding_window", source)
-    if architecture == "MistralForCausalLM":
+    if family.windows == "every layer":
         return (window,) * num_layers
-    if not fields.get("use_sliding_window", False):
+    if family.windows == "opt-in" and not fields.get("use_sliding_window", False):
         return (None,) * num_layers
-    first = fields.get("max_window_layers", 28)
-    types = fields.get("layer_types") or [
-        "sliding_attention" if i >= first else "full_attention" for i in range(num_layers)
-    ]
-    if len(types) != num_layers:
-        raise CheckpointError(f"{source}: layer_types has {len(types)} entries for {num_layers} layers.")
+    types = fields.get("layer_types") or _layer_types(fields, family, num_layers, source)
+    if not isinstance(types, list) or len(types) != num_layers:
+        raise CheckpointError(
+            f"{source}: layer_types is {types!r:.80}; expected one entry for each of {num_layers} layers."
+        )
+    unknown = set(map(str, types)) - {"sliding_attention", "full_attention"}
+    if unknown:
+        raise CheckpointError(
+            f"{source}: layer_types holds {min(unknown)!r}; 'full_attention' and 'sliding_attention' are supported."
+        )
     return tuple(window if kind == "sliding_attention" else None for kind in types)
+
+
+def _layer_types(fields: Mapping[str, Any], family: Family, num_layers: int, source: str) -> list[str]:
+    """Qwen's windows begin at `max_window_layers`; Gemma's and GPT-OSS's are broken by a full layer now and then."""
+    if family.full_layer_every:
+        every = _count(fields, "sliding_window_pattern", source, default=family.full_layer_every)
+        full = [(i + 1) % every == 0 for i in range(num_layers)]
+    else:
+        first = fields.get("max_window_layers", 28)
+        full = [i < first for i in range(num_layers)]
+    return ["full_attention" if is_full else "sliding_attention" for is_full in full]
 
 
 def _generation_fields(path: Path, location: str | None) -> dict[str, Any]:
@@ -164,7 +196,7 @@ def _generation_fields(path: Path, location: str | None) -> dict[str, Any]:
     folder = path if location in (None, "auto", "vllm") else Path(str(location))
     file = folder / "generation_config.json"
     if file.exists():
-        return _read_json(file)
+        return read_json(file)
     if folder is not path:
         raise CheckpointError(f"generation_config {location!r}: there is no {file}.")
     return {}

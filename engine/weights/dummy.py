@@ -31,9 +31,13 @@ def _fill(target: WeightTarget, pool: torch.Tensor) -> None:
     if destination.dim() == 1:
         destination.fill_(0.0 if target.name.endswith("bias") else 1.0)
         return
+    if destination.dtype == torch.uint8:
+        # MXFP4: as values 6 everywhere, as scales 2 ** -8.
+        destination.fill_(0x77)
+        return
     scaled = (pool * target.full_shape[-1] ** -0.5).to(destination.device, destination.dtype)
-    # Destinations are row ranges of a matrix, so the flat view writes through.
-    flat = destination.view(-1)
+    # Destinations are row ranges of a matrix, perhaps transposed, so the flat view writes through.
+    flat = (destination if destination.is_contiguous() else destination.mT).view(-1)
     start = crc32(target.name.encode()) % POOL
     written = 0
     while written < flat.numel():

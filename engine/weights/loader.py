@@ -2,42 +2,145 @@
 
 import logging
 import time
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
+from paddock.engine.cache_root import cache_root
 from paddock.engine.layers.placement import Placement
 from paddock.engine.models.causal_lm import CausalLM
 from paddock.engine.models.errors import CheckpointError
-from paddock.engine.models.registry import model_class
+from paddock.engine.models.registry import NATIVE_FAMILIES, model_class
 from paddock.engine.models.shape import ModelShape
+from paddock.engine.weights.array_cache import cached_arrays
+from paddock.engine.weights.base_prefix import as_stored
 from paddock.engine.weights.dummy import fill_with_random
-from paddock.engine.weights.safetensors_loader import load_safetensors
+from paddock.engine.weights.files import WeightFiles, find_files
+from paddock.engine.weights.fill import check_index, fill
+from paddock.engine.weights.mistral_file import MistralFile
+from paddock.engine.weights.options import LoadOptions
+from paddock.engine.weights.pickled_file import PickledFile
+from paddock.engine.weights.safetensors_file import MappedSafetensors, WholeSafetensors
+from paddock.engine.weights.sharded_state import check_parts, fused_name, rank_files, rank_tensors
+from paddock.engine.weights.target import WeightTarget
+from paddock.engine.weights.tensor_file import TensorFile
 
 if TYPE_CHECKING:
     from paddock.engine.config import LoadConfig
 
 logger = logging.getLogger(__name__)
 
-LOAD_FORMATS = ("auto", "safetensors", "dummy")
-
 
 def load_model(
     shape: ModelShape, path: Path, load: "LoadConfig", place: Placement, max_positions: int, seed: int
 ) -> tuple[CausalLM, int]:
     """The model, ready for `bind_cache`, and the bytes of its weights. Raises `CheckpointError`."""
-    load_format = load.load_format or "auto"
-    if load_format not in LOAD_FORMATS:
-        raise CheckpointError(f"load_format {load_format!r} is not supported; use {', '.join(LOAD_FORMATS)}.")
+    options = LoadOptions.read(load)
     started = time.monotonic()
+    if not shape.native:
+        return load_transformers(shape, path, options, place, seed)
     model = model_class(shape.architecture)(shape, place, max_positions)
     targets = list(model.weight_targets())
-    show_progress = load.use_tqdm_on_load is not False
-    if load_format == "dummy":
-        fill_with_random(targets, seed, show_progress)
+    if options.load_format == "dummy":
+        fill_with_random(targets, seed, options.show_progress)
+    elif options.load_format == "sharded_state":
+        fill_from_rank_files(targets, path, options, place, shape)
     else:
-        load_safetensors(path, targets, tied_head=shape.tie_embeddings, show_progress=show_progress)
+        fill_from_checkpoint(targets, path, options, shape, names_elsewhere(shape, place))
     weight_bytes = sum(target.destination.nbytes for target in targets)
     del targets
     model.pack()
     logger.info("model ready: %.2f GB of weights in %.1f s", weight_bytes / 1e9, time.monotonic() - started)
     return model, weight_bytes
+
+
+def load_transformers(
+    shape: ModelShape, path: Path, options: LoadOptions, place: Placement, seed: int
+) -> tuple[CausalLM, int]:
+    """A model that transformers builds and fills, from safetensors or at random. Raises `CheckpointError`."""
+    from paddock.engine.models.transformers_backend.load import load_with_transformers
+
+    if options.load_format not in ("auto", "safetensors", "dummy"):
+        raise CheckpointError(
+            f"load_format {options.load_format!r} is for the engine's own models, and {shape.architecture} runs "
+            "through transformers; use auto, safetensors or dummy."
+        )
+    random_weights = options.load_format == "dummy"
+    return load_with_transformers(shape, path, place, seed, random_weights=random_weights)
+
+
+def names_elsewhere(shape: ModelShape, place: Placement) -> set[str]:
+    """The tensors of the whole model, when this is one pipeline stage of several: its files hold them all."""
+    if place.num_stages == 1:
+        return set()
+    whole = replace(place, device=torch.device("meta"), stage=0, num_stages=1)
+    return {target.name for target in model_class(shape.architecture)(shape, whole, 1).weight_targets()}
+
+
+def fill_from_checkpoint(
+    targets: Sequence[WeightTarget],
+    path: Path,
+    options: LoadOptions,
+    shape: ModelShape,
+    elsewhere: Collection[str] = (),
+) -> None:
+    """From the files that hold the whole model. Raises `CheckpointError`."""
+    found = find_files(path, options)
+    files = open_files(found, options, shape.head_dim)
+    if found.index is not None and found.kind in ("safetensors", "pt"):
+        check_index(found.index, found.indexed, files)
+    logger.info("reading %s", describe(found, options))
+    prefix = NATIVE_FAMILIES[shape.architecture].base_prefix
+    targets, elsewhere = as_stored(targets, elsewhere, {n for file in files for n in file.names()}, prefix)
+    fill(
+        targets,
+        files,
+        tied_head=shape.tie_embeddings,
+        show_progress=options.show_progress,
+        elsewhere=elsewhere,
+        threads=options.threads,
+    )
+
+
+def fill_from_rank_files(
+    targets: Sequence[WeightTarget], path: Path, options: LoadOptions, place: Placement, shape: ModelShape
+) -> None:
+    """From the files that `save_sharded` wrote for this rank. Raises `CheckpointError`."""
+    tensors = rank_tensors(targets)
+    paths = rank_files(path, options.shard_pattern, place.rank, place.size)
+    files: list[TensorFile] = [_safetensors(file, options) for file in paths]
+    check_parts(tensors, {name: file.shape(name) for file in files for name in file.names()}, path)
+    fill(
+        [target for tensor in tensors for target in tensor.targets()],
+        files,
+        tied_head=shape.tie_embeddings,
+        show_progress=options.show_progress,
+        elsewhere={fused_name(name) for name in names_elsewhere(shape, place)},
+        threads=options.threads,
+    )
+
+
+def open_files(found: WeightFiles, options: LoadOptions, head_dim: int) -> list[TensorFile]:
+    """Raises `CheckpointError` for a file that is not whole."""
+    if found.kind == "npcache":
+        return [cached_arrays(found.paths, cache_root())]
+    if found.kind == "pt":
+        return [PickledFile(file, options.map_location) for file in found.paths]
+    mapped = [_safetensors(file, options) for file in found.paths]
+    if found.kind == "mistral":
+        return [MistralFile(file, head_dim) for file in mapped]
+    return list(mapped)
+
+
+def _safetensors(file: Path, options: LoadOptions) -> TensorFile:
+    return WholeSafetensors(file) if options.eager else MappedSafetensors(file)
+
+
+def describe(found: WeightFiles, options: LoadOptions) -> str:
+    """For the log: how many files, of what format, and how they are read."""
+    how = ", each whole" if options.eager and found.kind in ("safetensors", "mistral") else ""
+    threads = f", {options.threads} at a time" if options.threads > 1 else ""
+    return f"{len(found.paths)} files of format {found.kind}{how}{threads}"

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 import time
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,7 @@ class LoadProgress:
 
     def __init__(self, title: str, total: int, shown: bool = True) -> None:
         self.title, self.total, self.shown, self.done = title, total, shown, 0
+        self.lock = threading.Lock()
         on_terminal = shown and sys.stderr.isatty()
         self.bar = (
             tqdm(total=total, desc=title, unit="B", unit_scale=True, leave=True) if on_terminal else None
@@ -29,12 +31,14 @@ class LoadProgress:
         return self
 
     def advance(self, count: int) -> None:
-        self.done += count
-        if self.bar is not None:
-            self.bar.update(count)
-        elif time.monotonic() - self.last_line >= LINE_SECONDS:
-            self.last_line = time.monotonic()
-            self._line()
+        """Safe to call from several threads."""
+        with self.lock:
+            self.done += count
+            if self.bar is not None:
+                self.bar.update(count)
+            elif time.monotonic() - self.last_line >= LINE_SECONDS:
+                self.last_line = time.monotonic()
+                self._line()
 
     def _line(self) -> None:
         elapsed = time.monotonic() - self.started

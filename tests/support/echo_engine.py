@@ -14,6 +14,7 @@ from paddock.engine.messages import (
     Ready,
     RequestOutput,
     RequestRefused,
+    ResetPrefixCache,
     StepOutputs,
     TokenLogprob,
     decode_for_core,
@@ -44,6 +45,8 @@ class EchoEngine(threading.Thread):
         self.hold_after: int | None = None
         self.tokens_per_step = 1
         self.silent = False
+        self.resets = 0
+        self.fault: str | None = None
         self._over = threading.Event()
 
     def run(self) -> None:
@@ -68,6 +71,8 @@ class EchoEngine(threading.Thread):
                     self.aborted.append(request_id)
                     self.running.pop(request_id, None)
                 self._send(peer, StepOutputs([], self._stats()))
+            elif isinstance(message, ResetPrefixCache):
+                self.resets += 1
             elif isinstance(message, AddRequest):
                 self._add(peer, message)
 
@@ -106,6 +111,9 @@ class EchoEngine(threading.Thread):
             self._send(peer, StepOutputs(batch, self._stats(len(batch))))
 
     def _output(self, request: AddRequest, left: list[int]) -> RequestOutput:
+        if self.fault is not None:
+            left.clear()
+            return RequestOutput(request.request_id, [], finish_reason="error", error=self.fault)
         first = len(left) == len(self._answer(request))
         new = left[: self.tokens_per_step]
         del left[: self.tokens_per_step]

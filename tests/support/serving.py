@@ -29,12 +29,18 @@ class Serve:
     """Use as a context manager; the log is in `log`."""
 
     def __init__(
-        self, log: Path, *flags: str, model: Path = TINY_MODEL, environ: dict[str, str] | None = None
+        self,
+        log: Path,
+        *flags: str,
+        model: Path = TINY_MODEL,
+        environ: dict[str, str] | None = None,
+        launcher: tuple[str, ...] = (),
     ) -> None:
+        """`launcher` is a module that starts the server's, with its own arguments."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
-        command = [sys.executable, "-m", "paddock.server", "serve", str(model)]
+        command = [sys.executable, "-m", *launcher, "paddock.server", "serve", str(model)]
         command += ["--host", "127.0.0.1", "--port", str(self.port), *SMALL_CACHE, *flags]
         with log.open("w") as output:
             self.process = subprocess.Popen(

@@ -1,14 +1,14 @@
 """Random checkpoints of every family, their oracle (transformers, float32, CPU), and ways to drive the engine."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+from model_families import CONFIGS, VARIANTS, VOCAB, make_model, save_model
 
 from paddock.engine.config.serve import ServeConfig
 from paddock.engine.core import EngineCore
@@ -19,65 +19,12 @@ from paddock.engine.models.shape import ModelShape
 from paddock.engine.sampling.params import SamplingParams
 from paddock.engine.settings import EngineSettings
 
-VOCAB = 211
-BASE: dict[str, Any] = {
-    "vocab_size": VOCAB,
-    "hidden_size": 64,
-    "intermediate_size": 112,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 512,
-    "eos_token_id": None,
-    "bos_token_id": None,
-    "pad_token_id": None,
-}
-LLAMA3_ROPE = {
-    "rope_type": "llama3",
-    "rope_theta": 10000.0,
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 64,
-}
-CONFIGS = {
-    "llama": lambda: LlamaConfig(**BASE),
-    "llama-tied-llama3-rope": lambda: LlamaConfig(
-        **BASE, tie_word_embeddings=True, rope_parameters=LLAMA3_ROPE, attention_bias=True, mlp_bias=True
-    ),
-    "llama-linear-rope": lambda: LlamaConfig(
-        **BASE, rope_parameters={"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0}
-    ),
-    "mistral-window": lambda: MistralConfig(**BASE, sliding_window=24),
-    "qwen2": lambda: Qwen2Config(**BASE),
-    "qwen2-window-tied": lambda: Qwen2Config(
-        **BASE, tie_word_embeddings=True, use_sliding_window=True, sliding_window=20, max_window_layers=1
-    ),
-    "qwen3": lambda: Qwen3Config(**BASE, head_dim=32),
-    "qwen3-tied-bias": lambda: Qwen3Config(
-        **BASE, head_dim=16, tie_word_embeddings=True, attention_bias=True
-    ),
-}
-
-
-def make_model(name: str) -> Any:
-    """Weights wide enough that logits are peaked: near-ties would make greedy tests a matter of rounding."""
-    torch.manual_seed(len(name))
-    model = AutoModelForCausalLM.from_config(CONFIGS[name](), dtype=torch.float32)
-    for parameter_name, parameter in model.named_parameters():
-        if parameter.dim() == 2:
-            torch.nn.init.normal_(parameter, std=1.0 if "embed" in parameter_name else 0.2)
-        elif "norm" in parameter_name:
-            torch.nn.init.uniform_(parameter, 0.7, 1.3)
-        else:
-            torch.nn.init.normal_(parameter, std=0.3)
-    return model.eval()
-
 
 @dataclass
 class Checkpoint:
     path: Path
     oracle: Any
+    config: ServeConfig = field(default_factory=ServeConfig)
 
     @torch.inference_mode()
     def continuation(self, prompt: Sequence[int], count: int) -> list[int]:
@@ -99,7 +46,7 @@ class Checkpoint:
         return logits
 
     def shape(self) -> ModelShape:
-        return ModelShape.read(self.path, ServeConfig().model)
+        return ModelShape.read(self.path, self.config.model)
 
     def settings(self, **changes: Any) -> EngineSettings:
         shape = self.shape()
@@ -118,7 +65,7 @@ class Checkpoint:
         return EngineSettings(**(values | changes))
 
     def executor(self, settings: EngineSettings) -> UniExecutor:
-        return UniExecutor(settings, ServeConfig(), self.shape(), self.path)
+        return UniExecutor(settings, self.config, self.shape(), self.path)
 
 
 @pytest.fixture(scope="session")
@@ -129,15 +76,23 @@ def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], C
         if name not in made:
             path = tmp_path_factory.mktemp(name)
             model = make_model(name)
-            model.save_pretrained(path)
+            save_model(name, model, path)
             made[name] = Checkpoint(path, model)
         return made[name]
 
     return get
 
 
-@pytest.fixture(params=list(CONFIGS), ids=list(CONFIGS))
+@pytest.fixture(params=[name for name in CONFIGS if name not in VARIANTS])
 def checkpoint(request: pytest.FixtureRequest, checkpoint_of: Callable[[str], Checkpoint]) -> Checkpoint:
+    return checkpoint_of(request.param)
+
+
+@pytest.fixture(params=list(CONFIGS))
+def every_checkpoint(
+    request: pytest.FixtureRequest, checkpoint_of: Callable[[str], Checkpoint]
+) -> Checkpoint:
+    """With the variants of a family, whose batches, chunks and blocks are handled by the same code."""
     return checkpoint_of(request.param)
 
 
@@ -158,7 +113,8 @@ class HandDriven:
         self, new: list[NewRow], scheduled: list[ScheduledRow], freed: list[int] | None = None
     ) -> StepResult:
         self.step += 1
-        return self.executor.execute(StepPlan(self.step, freed or [], new, scheduled))
+        self.executor.submit(StepPlan(self.step, freed or [], new, scheduled))
+        return self.executor.collect()
 
     def generate(
         self, prompt: Sequence[int], sampling: SamplingParams, chunk: int, *, row: int = 0

@@ -8,11 +8,20 @@ GREEDY = SamplingParams(max_tokens=14, temperature=0)
 
 
 @pytest.fixture
-def expected(checkpoint, prompts, oracle_cache):
+def expected(checkpoint, answers):
+    return answers(checkpoint)
+
+
+@pytest.fixture
+def answers(prompts, oracle_cache):
     """What `generate` answers to each prompt alone; kept, because every test of a checkpoint asks for the same."""
-    if checkpoint.path not in oracle_cache:
-        oracle_cache[checkpoint.path] = [checkpoint.continuation(prompt, 14) for prompt in prompts]
-    return oracle_cache[checkpoint.path]
+
+    def of(checkpoint):
+        if checkpoint.path not in oracle_cache:
+            oracle_cache[checkpoint.path] = [checkpoint.continuation(prompt, 14) for prompt in prompts]
+        return oracle_cache[checkpoint.path]
+
+    return of
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +30,12 @@ def oracle_cache():
 
 
 @pytest.mark.parametrize("caching", [True, False], ids=["prefix-caching", "no-prefix-caching"])
-def test_a_mixed_batch_of_32_gives_the_tokens_of_generate(checkpoint, engine, prompts, expected, caching):
-    served = engine(checkpoint, enable_prefix_caching=caching)
+def test_a_mixed_batch_of_32_gives_the_tokens_of_generate(
+    every_checkpoint, engine, prompts, answers, caching
+):
+    served = engine(every_checkpoint, enable_prefix_caching=caching)
 
-    assert served.generate(prompts, GREEDY) == expected
+    assert served.generate(prompts, GREEDY) == answers(every_checkpoint)
 
 
 @pytest.mark.parametrize("caching", [True, False], ids=["prefix-caching", "no-prefix-caching"])

@@ -14,7 +14,8 @@ from paddock.engine.layers.placement import Placement
 from paddock.engine.models.causal_lm import CausalLM
 from paddock.engine.models.registry import model_class
 from paddock.engine.models.shape import ModelShape
-from paddock.engine.weights.loader import load_model
+from paddock.engine.weights.loader import fill_from_checkpoint, load_model, names_elsewhere
+from paddock.engine.weights.options import LoadOptions
 
 
 @pytest.fixture
@@ -60,5 +61,21 @@ def unfilled() -> Callable[..., CausalLM]:
         shape = ModelShape.read(folder, ModelConfig())
         place = Placement(torch.float32, torch.device("cpu"), rank, size)
         return model_class(shape.architecture)(shape, place, 64)
+
+    return run
+
+
+@pytest.fixture
+def load_stage() -> Callable[..., CausalLM]:
+    """One pipeline stage, filled but not packed."""
+
+    def run(folder: Path, stage: int, num_stages: int) -> CausalLM:
+        shape = ModelShape.read(folder, ModelConfig())
+        place = Placement(torch.float32, torch.device("cpu"), stage=stage, num_stages=num_stages)
+        model = model_class(shape.architecture)(shape, place, 64)
+        options = LoadOptions(show_progress=False)
+        targets = list(model.weight_targets())
+        fill_from_checkpoint(targets, folder, options, shape, names_elsewhere(shape, place))
+        return model
 
     return run

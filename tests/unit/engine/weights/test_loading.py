@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from paddock.engine.models.errors import CheckpointError
-from paddock.engine.weights.safetensors_loader import load_safetensors
+from paddock.engine.weights.loader import fill_from_checkpoint
+from paddock.engine.weights.options import LoadOptions
 
 
 def rewrite(folder, change):
@@ -16,8 +17,8 @@ def rewrite(folder, change):
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def fill(model, folder, tied_head=False):
-    load_safetensors(folder, list(model.weight_targets()), tied_head=tied_head, show_progress=False)
+def fill(model, folder):
+    fill_from_checkpoint(list(model.weight_targets()), folder, LoadOptions(show_progress=False), model.shape)
     return model
 
 
@@ -102,16 +103,8 @@ def test_missing_weights_say_what_to_do(folder, load):
     (folder / "model.safetensors").unlink()
 
     with pytest.raises(
-        CheckpointError, match="no safetensors file; add the weights, or use load_format 'dummy'"
-    ):
-        load(folder)
-
-
-def test_pickled_weights_are_refused(folder, load):
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-
-    with pytest.raises(
-        CheckpointError, match="PyTorch pickles, which are not loaded because they can run code"
+        CheckpointError,
+        match=r"no safetensors file .* and no .bin or .pt file; add the weights, .* load_format 'dummy'",
     ):
         load(folder)
 
@@ -185,23 +178,79 @@ def test_leftovers_of_old_and_tied_checkpoints_are_passed_over(folder, load):
     torch.testing.assert_close(model.logits(torch.ones(1, 32))[0], model.embed_tokens.weight.sum(1))
 
 
-def test_a_format_that_is_not_supported_is_refused(folder, load):
-    from types import SimpleNamespace
+def test_an_index_that_names_the_wrong_file_is_told_with_the_tensor(folder, oracle, load, tmp_path_factory):
+    shards = tmp_path_factory.mktemp("shards")
+    oracle.save_pretrained(shards, max_shard_size="20KB")
+    index = shards / "model.safetensors.index.json"
+    content = json.loads(index.read_text())
+    others = sorted(set(content["weight_map"].values()) - {content["weight_map"]["model.norm.weight"]})
+    content["weight_map"]["model.norm.weight"] = others[0]
+    index.write_text(json.dumps(content))
 
-    from paddock.engine.config.model import ModelConfig
-    from paddock.engine.layers.placement import Placement
-    from paddock.engine.models.shape import ModelShape
-    from paddock.engine.weights.loader import load_model
+    with pytest.raises(CheckpointError, match=f"tensor model.norm.weight is in {others[0]}, and it is not"):
+        load(shards)
 
-    shape = ModelShape.read(folder, ModelConfig())
+
+def test_an_index_does_not_lead_out_of_its_folder(folder, load):
+    (folder / "model.safetensors").unlink()
+    index = {"weight_map": {"model.norm.weight": "../other/model.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    with pytest.raises(CheckpointError, match="is not an index of weights"):
+        load(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn, torch.int64])
+def test_a_quantized_tensor_is_told_with_its_type(dtype, folder, load):
+    rewrite(folder, lambda tensors: tensors.update({"model.norm.weight": torch.ones(32).to(dtype)}))
+
+    name = str(dtype).removeprefix("torch.")
     with pytest.raises(
-        CheckpointError, match="load_format 'gguf' is not supported; use auto, safetensors, dummy"
+        CheckpointError, match=rf"tensor model\.norm\.weight has dtype {name}, and one of float64"
     ):
-        load_model(
-            shape,
-            folder,
-            SimpleNamespace(load_format="gguf"),
-            Placement(torch.float32, torch.device("cpu")),
-            64,
-            0,
-        )
+        load(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_tensor_with_a_value_that_is_no_number_is_told(value, folder, load):
+    def spoil(tensors):
+        tensors["model.layers.1.mlp.down_proj.weight"][3, 5] = value
+
+    rewrite(folder, spoil)
+
+    with pytest.raises(
+        CheckpointError, match=r"mlp\.down_proj\.weight \(float32\) holds NaN or infinity as float32"
+    ):
+        load(folder)
+
+
+def test_a_value_too_large_for_the_dtype_is_told(folder, load):
+    rewrite(folder, lambda tensors: tensors["model.norm.weight"].fill_(1e6))
+
+    with pytest.raises(
+        CheckpointError, match=r"holds NaN or infinity as float16, .*choose a --dtype with a wider"
+    ):
+        load(folder, dtype=torch.float16)
+
+
+def test_a_rank_does_not_mind_what_is_spoilt_in_another_ranks_part(folder, unfilled):
+    """Only its own rows are read."""
+
+    def spoil(tensors):
+        tensors["model.layers.0.mlp.up_proj.weight"][47] = float("nan")
+
+    rewrite(folder, spoil)
+
+    fill(unfilled(folder, 0, 2), folder)
+    with pytest.raises(CheckpointError, match=r"up_proj\.weight"):
+        fill(unfilled(folder, 1, 2), folder)
+
+
+def test_a_pipeline_stage_reads_its_own_layers_of_the_whole_checkpoint(folder, load_stage):
+    first, last = load_stage(folder, 0, 2), load_stage(folder, 1, 2)
+
+    names = [{target.name for target in stage.weight_targets()} for stage in (first, last)]
+    assert any(name.startswith("model.layers.0.") for name in names[0])
+    assert not any(name.startswith("model.layers.1.") for name in names[0])
+    assert "lm_head.weight" in names[1]
+    assert "lm_head.weight" not in names[0]

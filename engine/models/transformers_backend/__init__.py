@@ -1,0 +1,1 @@
+"""Any causal language model that transformers has, its attention replaced by ours over the paged cache."""
