@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from paddock.operator.client import Api
+from paddock.operator.custom_metrics.listener import serve_custom_metrics
 from paddock.operator.events import Recorder
 from paddock.operator.health import application, keep_time, serve
 from paddock.operator.lease import Lease
@@ -49,10 +50,20 @@ class Operator:
                 namespace = settings.namespace or self._credentials.namespace
                 lease = Lease(free, namespace, LEASE, settings.identity)
                 acting = Api(session, self._credentials.server, may_write=lease.is_held)
-                await self._lead_by_turns(lease, acting, stop)
+                await first_of(self._lead_by_turns(lease, acting, stop), self._serve_metrics_api(free))
         finally:
             clock.cancel()
             await runner.cleanup()
+
+    async def _serve_metrics_api(self, api: Api) -> None:
+        """Every replica serves it, also one that stands by. Ends with the leading part only."""
+        settings = self._settings
+        if settings.metrics_api_certificates is None:
+            await asyncio.Event().wait()
+            return
+        await serve_custom_metrics(
+            api, settings.metrics_api_certificates, settings.host, settings.metrics_api_port
+        )
 
     async def _lead_by_turns(self, lease: Lease, api: Api, stop: asyncio.Event) -> None:
         recorder = Recorder(api, self._settings.identity)
@@ -70,7 +81,7 @@ class Operator:
 
     async def _act(self, api: Api, recorder: Recorder, queue: WorkQueue) -> None:
         settings = self._settings
-        reconciler = Reconciler(api, recorder, settings.rendering, settings.host_paths)
+        reconciler = Reconciler(api, recorder, settings.rendering, settings.host_paths, settings.isolation)
         watcher = Watcher(self._credentials, api, self._metrics, self._vitals, settings.watched)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(watcher.run(queue.add))

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from paddock.operator.client import Api
+from paddock.operator.client import Api, ApiError
 from paddock.operator.events import Recorder
 from paddock.operator.plan.actions import Action, Apply, Delete
+from paddock.operator.plan.group_secret import IssueSecret
+from paddock.operator.quantities import amount
 from paddock.operator.resource import InferenceService
 
 APPLIED = "paddock.dev/applied"
+_SECRET_BYTES = 32
+_QUANTITY_MAPS = ("limits", "requests")
+_QUANTITIES = ("sizeLimit", "averageValue")
 
 
 class NameTaken(Exception):
@@ -23,6 +29,9 @@ async def perform(api: Api, recorder: Recorder, service: InferenceService, actio
     """Performs `actions` in order and stops at the first error. Returns how many changed an object."""
     changed = 0
     for action in actions:
+        if isinstance(action, IssueSecret):
+            changed += await _issue(api, action)
+            continue
         if isinstance(action, Delete):
             await api.delete(action.kind, action.namespace, action.name, action.uid, action.resource_version)
         elif not await _apply(api, action, service):
@@ -33,14 +42,30 @@ async def perform(api: Api, recorder: Recorder, service: InferenceService, actio
     return changed
 
 
+async def _issue(api: Api, action: IssueSecret) -> bool:
+    """Whether there was none of the name."""
+    try:
+        await api.create(action.manifest(secrets.token_hex(_SECRET_BYTES)))
+    except ApiError as error:
+        if error.status == 409:
+            return False
+        raise
+    return True
+
+
 async def _apply(api: Api, action: Apply, service: InferenceService) -> bool:
     """Whether the object is another one now."""
     manifest = with_digest(action.manifest)
     live = action.live if action.live is not None else await _unseen(api, manifest, service)
-    if live is not None and is_applied(manifest, live):
+    if live is not None and is_applied(_content(manifest), live):
         return False
     applied = await api.apply(manifest)
     return live is None or _version(applied) != _version(live)
+
+
+def _content(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the kind, which the items of a list do not repeat."""
+    return {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind")}
 
 
 def _version(body: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -79,7 +104,7 @@ def is_applied(manifest: Any, live: Any) -> bool:
     if isinstance(manifest, Mapping):
         # The API server drops an empty map or list in some places: absent is as good.
         return isinstance(live, Mapping) and all(
-            is_applied(value, live[key]) if key in live else value in ({}, [])
+            _is_same(key, value, live[key]) if key in live else value in ({}, [])
             for key, value in manifest.items()
         )
     if isinstance(manifest, list):
@@ -89,3 +114,12 @@ def is_applied(manifest: Any, live: Any) -> bool:
             and all(is_applied(a, b) for a, b in zip(manifest, live, strict=True))
         )
     return bool(manifest == live)
+
+
+def _is_same(key: str, value: Any, live: Any) -> bool:
+    """As is_applied, for the field `key`: the API server writes quantities in a form of its own."""
+    if key in _QUANTITY_MAPS and isinstance(live, Mapping):
+        return all(name in live and amount(live[name]) == amount(each) for name, each in value.items())
+    if key in _QUANTITIES and isinstance(value, str) and isinstance(live, str):
+        return value == live or (amount(value) is not None and amount(value) == amount(live))
+    return is_applied(value, live)

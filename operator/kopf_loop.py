@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 CHILDREN = (
     ("apps", "v1", "statefulsets"),
     ("", "v1", "services"),
+    ("", "v1", "serviceaccounts"),
+    ("policy", "v1", "poddisruptionbudgets"),
+    ("networking.k8s.io", "v1", "networkpolicies"),
+    ("autoscaling", "v2", "horizontalpodautoscalers"),
     ("", "v1", "pods"),
     ("discovery.k8s.io", "v1", "endpointslices"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from paddock.operator.apply import owned_by
@@ -11,21 +12,22 @@ from paddock.operator.client import Api, ApiError
 from paddock.operator.diagnosis import Problem, creation_problem
 from paddock.operator.plan.labels import GROUP_LABEL, SERVICE_LABEL
 from paddock.operator.resource import KIND, InferenceService
-from paddock.operator.snapshot import Pod, Snapshot
+from paddock.operator.snapshot import Pod, Snapshot, companion_key
 
 Body = Mapping[str, Any]
+COMPANIONS = ("Service", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy", "HorizontalPodAutoscaler")
 _ASKED_FOR_EVENTS = 3
 
 
 async def observe(api: Api, namespace: str, name: str) -> Snapshot | None:
     """What lives now; None when the InferenceService does not exist."""
     selector = f"{SERVICE_LABEL}={name}"
-    body, stateful_sets, pods, services, slices = await asyncio.gather(
+    body, stateful_sets, pods, slices, *beside = await asyncio.gather(
         api.get(KIND, namespace, name),
         api.list("StatefulSet", namespace, selector),
         api.list("Pod", namespace, selector),
-        api.list("Service", namespace, selector),
         api.list("EndpointSlice", namespace, f"kubernetes.io/service-name={name}"),
+        *(_listed(api, kind, namespace, selector) for kind in COMPANIONS),
     )
     if body is None:
         return None
@@ -41,13 +43,18 @@ async def observe(api: Api, namespace: str, name: str) -> Snapshot | None:
         service=service,
         stateful_sets=own,
         pods=tuple(Pod.of(pod, warnings.get(pod["metadata"]["uid"], ())) for pod in pods),
-        services={s["metadata"]["name"]: s for s in services if owned_by(s, service.uid) and _stays(s)},
+        companions={companion_key(c): c for c in chain(*beside) if owned_by(c, service.uid) and _stays(c)},
         ready_endpoints=_ready_endpoints(slices),
         leaving=frozenset(_group(s) for s in stateful_sets if not (owned_by(s, service.uid) and _stays(s))),
         refusals=refusals,
         missing_claim=missing,
         is_silent=bool(silent or empty or missing),
     )
+
+
+async def _listed(api: Api, kind: str, namespace: str, selector: str) -> list[dict[str, Any]]:
+    """Objects of a kind, which the items of a list do not say themselves."""
+    return [{"kind": kind, **item} for item in await api.list(kind, namespace, selector)]
 
 
 def _group(body: Body) -> int:

@@ -15,6 +15,7 @@ from paddock.operator.observe import observe
 from paddock.operator.plan.actions import plan
 from paddock.operator.plan.blueprint import Blueprint
 from paddock.operator.plan.model_source import HostPathPolicy
+from paddock.operator.plan.network_policy import Isolation
 from paddock.operator.plan.refusal import Refusal
 from paddock.operator.plan.revision import Rendering
 from paddock.operator.resource import GROUP, KIND, VERSION, InferenceService
@@ -46,6 +47,7 @@ class Reconciler:
     recorder: Recorder
     rendering: Rendering
     host_paths: HostPathPolicy
+    isolation: Isolation
 
     async def reconcile(self, key: Key) -> Outcome:
         """Raises what the API server answers; the caller backs off."""
@@ -56,9 +58,8 @@ class Reconciler:
         changed = 0
         if isinstance(verdict, Blueprint):
             try:
-                changed = await perform(
-                    self.api, self.recorder, seen.service, plan(verdict, seen, self.rendering)
-                )
+                actions = plan(verdict, seen, self.rendering, self.isolation)
+                changed = await perform(self.api, self.recorder, seen.service, actions)
             except NameTaken as error:
                 seen = replace(seen, conflicts=(Problem("NameTaken", str(error)),))
         settled = await self._report(seen, verdict)
@@ -67,7 +68,7 @@ class Reconciler:
 
     def _judge(self, service: InferenceService) -> Blueprint | Refusal:
         try:
-            return Blueprint.of(service, self.host_paths)
+            return Blueprint.of(service, self.host_paths, self.rendering.accelerator)
         except Refusal as refusal:
             return refusal
 

@@ -12,7 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from paddock.operator.pod_template import Duration, Part, Template, rules
+from paddock.operator.autoscaling import Autoscaling
+from paddock.operator.part import Duration, Part, rules
+from paddock.operator.placement import LabelSelector
+from paddock.operator.pod_template import Template
 from paddock.operator.structural import Schema, structural_schema
 
 GROUP = "paddock.dev"
@@ -57,6 +60,26 @@ class Rollout(Part):
     )
 
 
+class Client(Part):
+    """Pods that may ask the service."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "has(self.namespaceSelector) || has(self.podSelector)",
+                "give namespaceSelector, podSelector or both; an empty one ({}) means all",
+            )
+        )
+    )
+    namespace_selector: LabelSelector | None = Field(
+        default=None,
+        description="Namespaces by their labels; the service's own when left out, all when empty.",
+    )
+    pod_selector: LabelSelector | None = Field(
+        default=None, description="Pods by their labels, in those namespaces; all when left out."
+    )
+
+
 class OperatorSpec(Part):
     """The fields of the spec that only the operator reads, but for spec.model.uri."""
 
@@ -64,13 +87,23 @@ class OperatorSpec(Part):
         default=1,
         description="Number of replicas. A replica is one engine: a group of pods that serve together. 0 stops them.",
     )
-    nodes: Annotated[int, Field(ge=1, le=1)] = Field(
-        default=1, description="Pods in a replica. Only 1 is supported so far."
+    nodes: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        default=None,
+        description="Pods in a replica, which share its ranks (tensorParallelSize times pipelineParallelSize) evenly. "
+        "When left out: as many as the devices in template.resources.limits make necessary, else 1.",
     )
     template: Template = Field(
         default=Template(), description="What the pods look like: compute, placement, environment."
     )
     rollout: Rollout = Field(default=Rollout(), description="How pods are replaced when the spec changes.")
+    autoscaling: Autoscaling | None = Field(
+        default=None, description="Lets the number of replicas follow the load."
+    )
+    clients: Annotated[list[Client], Field(min_length=1, max_length=16)] | None = Field(
+        default=None,
+        description="Who may reach the API port, as NetworkPolicy peers; everybody when left out. Needs a network "
+        "that enforces policies.",
+    )
 
 
 class Condition(Part):
@@ -89,6 +122,18 @@ class Condition(Part):
         default=None,
         description="metadata.generation that the condition speaks of.",
         json_schema_extra={"format": "int64"},
+    )
+
+
+class Setting(Part):
+    """One serve argument that is not at its default."""
+
+    argument: Annotated[str, Field(max_length=128)] = Field(description="Name of the flag, as max-model-len.")
+    value: Annotated[str, Field(max_length=256)] = Field(
+        description="Value as one line of YAML, cut to 256 characters; *** for a secret."
+    )
+    origin: Annotated[str, Field(max_length=1024)] = Field(
+        description="What set it: a field of the spec, metadata.name, or a Secret and its key."
     )
 
 
@@ -120,6 +165,16 @@ class Status(Part):
     url: str | None = Field(default=None, description="Address inside the cluster; append /v1 paths.")
     revision: str | None = Field(default=None, description="Hash of the spec that new pods follow.")
     ready: str | None = Field(default=None, description="Ready over wanted replicas, as 1/2.")
+    configuration: (
+        Annotated[
+            list[Setting], Field(max_length=256, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="The serve arguments that are not at their default, without secrets and without what the model "
+        "decides: the first lines of a pod's log show all.",
+    )
 
 
 @dataclass(frozen=True)
@@ -214,7 +269,18 @@ def operator_rules() -> list[dict[str, str]]:
             "message": f"template.terminationGracePeriodSeconds must be at least rollout.drainTimeout plus "
             f"{STOP_MARGIN_SECONDS} seconds, or left out",
         },
+        {
+            "rule": f"!has(self.nodes) || ({_size('tensorParallelSize')} * {_size('pipelineParallelSize')}) % self.nodes "
+            "== 0",
+            "message": "nodes must divide parallel.tensorParallelSize times parallel.pipelineParallelSize: every pod of a "
+            "replica runs the same number of ranks",
+            "fieldPath": ".nodes",
+        },
     ]
+
+
+def _size(field: str) -> str:
+    return f"(has(self.parallel) && has(self.parallel.{field}) ? self.parallel.{field} : 1)"
 
 
 def object_rules() -> list[dict[str, str]]:

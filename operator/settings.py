@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 import paddock
 from paddock.operator.plan.model_source import HostPathPolicy
+from paddock.operator.plan.network_policy import Isolation
 from paddock.operator.plan.revision import Rendering
+from paddock.operator.pod_template import ACCELERATOR
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
-_TRUE, _FALSE = ("1", "true", "yes"), ("", "0", "false", "no")
+_TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
 
 
 class SettingsError(Exception):
@@ -23,12 +27,15 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """`namespace`: where the Lease lives. `watched`: namespaces to serve, all when empty."""
+    """`namespace`: where the Lease lives. `watched`: namespaces to serve, all when empty.
+    `metrics_api_certificates`: folder with tls.crt and tls.key; without it there is no custom metrics API.
+    """
 
     namespace: str | None
     identity: str
     rendering: Rendering
     host_paths: HostPathPolicy
+    isolation: Isolation
     log_level: str
     log_format: str
     kubeconfig: str | None
@@ -37,6 +44,8 @@ class Settings:
     workers: int
     host: str
     port: int
+    metrics_api_port: int
+    metrics_api_certificates: Path | None
 
 
 def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
@@ -52,8 +61,13 @@ def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
             version=paddock.__version__,
             image=given.server_image,
             pull_policy=_choice("PADDOCK_SERVER_IMAGE_PULL_POLICY", environ, _PULL_POLICIES, "IfNotPresent"),
+            accelerator=_accelerator(environ),
         ),
         host_paths=_host_paths(environ),
+        isolation=Isolation(
+            enabled=_switch("PADDOCK_NETWORK_POLICIES", environ, default="true"),
+            operator_namespace=environ.get("PADDOCK_OPERATOR_NAMESPACE"),
+        ),
         log_level=_choice("PADDOCK_LOG_LEVEL", environ, _LEVELS, "INFO"),
         log_format=given.log_format,
         kubeconfig=given.kubeconfig,
@@ -62,6 +76,8 @@ def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         workers=given.workers,
         host=given.host,
         port=given.port,
+        metrics_api_port=given.metrics_api_port,
+        metrics_api_certificates=_certificates(environ),
     )
 
 
@@ -83,12 +99,25 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     parser.add_argument("--host", default="0.0.0.0", help="address of /livez, /readyz and /metrics")
     parser.add_argument("--port", type=int, default=8080, help="port of /livez, /readyz and /metrics (8080)")
     parser.add_argument(
+        "--metrics-api-port", type=int, default=6443, help="port of custom.metrics.k8s.io (6443)"
+    )
+    parser.add_argument(
         "--log-format",
         choices=("text", "json"),
         default=environ.get("PADDOCK_LOG_FORMAT", "text"),
         help="one line of text or one JSON object per message (PADDOCK_LOG_FORMAT)",
     )
     return parser
+
+
+def _certificates(environ: Mapping[str, str]) -> Path | None:
+    text = environ.get("PADDOCK_METRICS_API_CERTIFICATES", "")
+    missing = [name for name in ("tls.crt", "tls.key") if text and not (Path(text) / name).is_file()]
+    if missing:
+        raise SettingsError(
+            f"PADDOCK_METRICS_API_CERTIFICATES is {text!r}, which holds no {' and no '.join(missing)}"
+        )
+    return Path(text) if text else None
 
 
 def _positive(text: str) -> int:
@@ -99,16 +128,30 @@ def _positive(text: str) -> int:
 
 
 def _host_paths(environ: Mapping[str, str]) -> HostPathPolicy:
-    value = environ.get("PADDOCK_ALLOW_HOST_PATH", "").lower()
-    if value not in _TRUE + _FALSE:
-        raise SettingsError(f"PADDOCK_ALLOW_HOST_PATH is {value!r}; allowed: true, false")
+    allowed = _switch("PADDOCK_ALLOW_HOST_PATH", environ, default="false")
     prefixes = tuple(
         filter(None, (p.strip() for p in environ.get("PADDOCK_HOST_PATH_PREFIXES", "").split(",")))
     )
     for prefix in prefixes:
         if not prefix.startswith("/"):
             raise SettingsError(f"PADDOCK_HOST_PATH_PREFIXES holds {prefix!r}; each must be an absolute path")
-    return HostPathPolicy(value in _TRUE, prefixes)
+    return HostPathPolicy(allowed, prefixes)
+
+
+def _switch(name: str, environ: Mapping[str, str], default: str) -> bool:
+    value = (environ.get(name) or default).lower()
+    if value not in _TRUE + _FALSE:
+        raise SettingsError(f"{name} is {value!r}; allowed: true, false")
+    return value in _TRUE
+
+
+def _accelerator(environ: Mapping[str, str]) -> str:
+    value = environ.get("PADDOCK_ACCELERATOR", "")
+    if value and not re.fullmatch(ACCELERATOR, value):
+        raise SettingsError(
+            f"PADDOCK_ACCELERATOR is {value!r}; allowed: an extended resource such as nvidia.com/gpu"
+        )
+    return value
 
 
 def _choice(name: str, environ: Mapping[str, str], allowed: tuple[str, ...], default: str) -> str:

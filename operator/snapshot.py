@@ -17,7 +17,7 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Pod:
-    """A live pod of the service. `stopping`: it has been told to stop."""
+    """A live pod of the service. `stopping`: it has been told to stop. `scheme`: it speaks http or https."""
 
     name: str
     uid: str
@@ -27,6 +27,7 @@ class Pod:
     ready: bool
     stopping: bool
     problem: Problem | None = None
+    scheme: str = "http"
 
     @classmethod
     def of(cls, body: Body, warnings: tuple[str, ...] = ()) -> Pod:
@@ -41,6 +42,7 @@ class Pod:
             ready=is_ready(body),
             stopping="deletionTimestamp" in meta,
             problem=problem_of(body, warnings),
+            scheme=_scheme(body),
         )
 
 
@@ -48,8 +50,8 @@ class Pod:
 class Snapshot:
     """What lives now.
 
-    `stateful_sets` by group index and `services` by name hold only what this resource owns and nobody
-    deletes; `leaving`: indices of the other StatefulSets. `refusals`: why the StatefulSet of an index cannot
+    `stateful_sets` by group index and `companions` by (kind, name), such as Services, hold only what this
+    resource owns and nobody deletes; `leaving`: indices of the other StatefulSets. `refusals`: why the StatefulSet of an index cannot
     create pods. `missing_claim`: the model's PersistentVolumeClaim, which does not exist. `ready_endpoints`:
     addresses behind the client Service. `conflicts`: names that somebody else holds. `is_silent`: something
     is awaited whose change no watched object will show.
@@ -58,7 +60,7 @@ class Snapshot:
     service: InferenceService
     stateful_sets: Mapping[int, Body] = field(default_factory=dict)
     pods: tuple[Pod, ...] = ()
-    services: Mapping[str, Body] = field(default_factory=dict)
+    companions: Mapping[tuple[str, str], Body] = field(default_factory=dict)
     ready_endpoints: int = 0
     leaving: frozenset[int] = frozenset()
     refusals: Mapping[int, Problem] = field(default_factory=dict)
@@ -78,6 +80,15 @@ class Snapshot:
         refusals = (self.refusals[index] for index in sorted(self.refusals))
         return [*self.conflicts, *(pod.problem for pod in pods if pod.problem), *refusals]
 
+    def schemes(self) -> frozenset[str]:
+        """What the pods that stay speak: http, https, or both while a rollout changes it."""
+        return frozenset(pod.scheme for pod in self.pods if not pod.stopping)
+
+    def served_scheme(self, wanted: str) -> str:
+        """What a client should speak now: `wanted`, unless every ready pod still speaks the other one."""
+        served = {pod.scheme for pod in self.pods if pod.ready and not pod.stopping}
+        return wanted if wanted in served or not served else served.pop()
+
     def vacated(self) -> frozenset[int]:
         """Group indices whose former StatefulSet or pods are still going: not to be used before they are
         gone.
@@ -95,6 +106,16 @@ class Snapshot:
             available=len(pods) == wanted and all(pod.ready for pod in pods),
             broken=index in self.refusals or any(pod.problem for pod in pods),
         )
+
+
+def companion_key(body: Body) -> tuple[str, str]:
+    return body["kind"], body["metadata"]["name"]
+
+
+def _scheme(pod: Body) -> str:
+    """Name of the port that the operator gave the pod."""
+    ports = pod["spec"]["containers"][0].get("ports") or ()
+    return "https" if any(port.get("name") == "https" for port in ports) else "http"
 
 
 def revision_label(stateful_set: Body) -> str:

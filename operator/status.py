@@ -42,11 +42,12 @@ def status(seen: Snapshot, verdict: Blueprint | Refusal, now: str) -> dict[str, 
     groups = seen.groups()
     revision = verdict.revision if isinstance(verdict, Blueprint) else service.status.get("revision")
     ready = sum(group.available for group in groups)
+    address = url(service, seen.served_scheme(_scheme(verdict)))
     aspects = (
         _accepted(verdict),
         _model_ready(seen, verdict, groups),
         _progressing(seen, verdict, groups),
-        _available(seen, groups),
+        _available(seen, groups, address),
         _degraded(seen),
     )
     written = {
@@ -56,11 +57,21 @@ def status(seen: Snapshot, verdict: Blueprint | Refusal, now: str) -> dict[str, 
         "readyReplicas": ready,
         "updatedReplicas": sum(_is_updated(group, revision) for group in groups),
         "selector": ",".join(f"{key}={value}" for key, value in sorted(leader_labels(service.name).items())),
-        "url": url(service),
+        "url": address,
         "revision": revision,
         "ready": f"{ready}/{service.replicas}",
+        "configuration": _configuration(verdict, service.status),
     }
     return {key: value for key, value in written.items() if value is not None}
+
+
+def _scheme(verdict: Blueprint | Refusal) -> str:
+    return verdict.scheme if isinstance(verdict, Blueprint) else "http"
+
+
+def _configuration(verdict: Blueprint | Refusal, before: Mapping[str, Any]) -> Any:
+    """Of the last spec that was accepted; its pods go on while another is refused."""
+    return list(verdict.configuration) if isinstance(verdict, Blueprint) else before.get("configuration")
 
 
 def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Note]:
@@ -130,13 +141,11 @@ def _progressing(seen: Snapshot, verdict: Blueprint | Refusal, groups: Sequence[
     return Aspect(kind, "False", "UpToDate", counts)
 
 
-def _available(seen: Snapshot, groups: Sequence[Group]) -> Aspect:
+def _available(seen: Snapshot, groups: Sequence[Group], address: str) -> Aspect:
     kind, wanted = "Available", seen.service.replicas
     ready = sum(group.available for group in groups)
     if ready and seen.ready_endpoints:
-        return Aspect(
-            kind, "True", "Serving", f"{ready} of {wanted} replicas can answer at {url(seen.service)}/v1"
-        )
+        return Aspect(kind, "True", "Serving", f"{ready} of {wanted} replicas can answer at {address}/v1")
     if ready:
         return Aspect(
             kind, "False", "NoEndpoints", f"{ready} replicas are ready, but the Service has no endpoint yet"

@@ -47,6 +47,11 @@ def is_own_echo(event_type: str | None, body: Mapping[str, Any]) -> bool:
     return event_type == "MODIFIED" and observed == body["metadata"]["generation"]
 
 
+def is_chatter(event_type: str | None, plural: str) -> bool:
+    """Whether news is of no use: an autoscaler writes down what it sees every few seconds."""
+    return plural == "horizontalpodautoscalers" and event_type != "DELETED"
+
+
 def handlers(metrics: Metrics, enqueue: Enqueue) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
@@ -59,8 +64,10 @@ def handlers(metrics: Metrics, enqueue: Enqueue) -> kopf.OperatorRegistry:
     for kind in CHILDREN:
 
         @kopf.on.event(*kind, registry=registry, id=f"{kind[2]}_changed")
-        async def child_changed(body: kopf.Body, resource: kopf.Resource, **_: Any) -> None:
+        async def child_changed(type: str | None, body: kopf.Body, resource: kopf.Resource, **_: Any) -> None:
             metrics.watch_events.labels(resource.plural).inc()
+            if is_chatter(type, resource.plural):
+                return
             if (key := key_of_child(body)) is not None:
                 enqueue(key, CHILD_DELAY)
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from paddock.operator.plan.blueprint import Blueprint
-from paddock.operator.plan.group import pod_template, stateful_set
+from paddock.operator.plan.companions import companions, surplus
+from paddock.operator.plan.group import stateful_set
+from paddock.operator.plan.group_secret import IssueSecret, issue
+from paddock.operator.plan.network_policy import Isolation
+from paddock.operator.plan.pod import pod_template
 from paddock.operator.plan.revision import Rendering
 from paddock.operator.plan.rollout import Do, Step, Wanted, next_steps
-from paddock.operator.plan.service import client_service, headless_service
-from paddock.operator.snapshot import Pod, Snapshot, is_settled, revision_label
+from paddock.operator.snapshot import Pod, Snapshot, companion_key, is_settled, revision_label
 
 
 @dataclass(frozen=True)
@@ -45,21 +48,21 @@ class Delete:
     note: Note | None = None
 
 
-Action = Apply | Delete
+Action = Apply | Delete | IssueSecret
 
 
-def plan(blueprint: Blueprint, seen: Snapshot, rendering: Rendering) -> list[Action]:
+def plan(
+    blueprint: Blueprint, seen: Snapshot, rendering: Rendering, isolation: Isolation = Isolation()
+) -> list[Action]:
     """What to do now. Objects that are as they should be appear too: the apply finds that nothing would
     change.
     """
     template = current_template(blueprint, seen, rendering)
     steps = rollout_steps(blueprint, seen)
+    beside = companions(blueprint, seen, isolation)
     actions: list[Action] = [
-        Apply(manifest, seen.services.get(manifest["metadata"]["name"]))
-        for manifest in (
-            headless_service(blueprint.service, blueprint.port),
-            client_service(blueprint.service),
-        )
+        *issue(blueprint, seen),
+        *(Apply(manifest, seen.companions.get(companion_key(manifest))) for manifest in beside),
     ]
     touched = {step.index for step in steps if step.do != Do.RESTART}
     for index, live in sorted(seen.stateful_sets.items()):
@@ -67,7 +70,7 @@ def plan(blueprint: Blueprint, seen: Snapshot, rendering: Rendering) -> list[Act
             actions.append(Apply(stateful_set(blueprint, index, template), live))
     for step in steps:
         actions.extend(_act(step, blueprint, seen, template))
-    return actions
+    return actions + [_remove(body) for body in surplus(beside, seen)]
 
 
 def rollout_steps(blueprint: Blueprint, seen: Snapshot) -> list[Step]:
@@ -115,11 +118,13 @@ def _act(step: Step, blueprint: Blueprint, seen: Snapshot, template: Mapping[str
         case Do.RESTART:
             return [_stop(pod, blueprint) for pod in _stale_pods(seen, index)]
         case Do.REMOVE:
-            meta = seen.stateful_sets[index]["metadata"]
             note = Note(_cause(step, blueprint, seen), "Delete", f"Removed group {name}")
-            return [
-                Delete("StatefulSet", meta["namespace"], name, meta["uid"], meta["resourceVersion"], note)
-            ]
+            return [_remove({"kind": "StatefulSet", **seen.stateful_sets[index]}, note)]
+
+
+def _remove(body: Mapping[str, Any], note: Note | None = None) -> Delete:
+    meta = body["metadata"]
+    return Delete(body["kind"], meta["namespace"], meta["name"], meta["uid"], meta["resourceVersion"], note)
 
 
 def _stale_pods(seen: Snapshot, index: int) -> list[Pod]:

@@ -9,54 +9,66 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from paddock.engine.config import ServeConfig, SpecError, from_spec, group_schemas, to_argv
+from paddock.engine.config import ServeConfig, Sourced, SpecError, group_schemas, read_spec, to_argv
+from paddock.operator.plan.configuration import configuration
+from paddock.operator.plan.layout import Layout, layout
 from paddock.operator.plan.model_source import HostPathPolicy, ModelSource, model_source
 from paddock.operator.plan.refusal import Refusal
 from paddock.operator.plan.revision import revision_of
 from paddock.operator.resource import MODEL_PATH, InferenceService, OperatorSpec, operator_spec_schema
 
 DEFAULT_PORT = 8000
-_SECRET_VARIABLES = (
-    ("frontend", "apiKeySecretRef", "PADDOCK_API_KEY"),
-    ("model", "hfTokenSecretRef", "HF_TOKEN"),
+_SECRETS = (
+    ("frontend", "apiKeySecretRef", "PADDOCK_API_KEY", "api-key"),
+    ("model", "hfTokenSecretRef", "HF_TOKEN", "hf-token"),
 )
-_ALL_INTERFACES = (None, "", "0.0.0.0", "::")
 
 
 @dataclass(frozen=True)
 class Blueprint:
     """An accepted spec.
 
-    `arguments` follow `serve MODEL`; `secrets` maps variables to {name, key}; `warnings` are for the user, as
-    of deprecated arguments.
+    `layout` cuts a group into pods; `arguments` follow `serve MODEL`; `scheme` is what the pods speak, http or https; `secrets` maps variables
+    to {name, key}; `configuration` is what status shows; `warnings` are for the user, as of deprecated
+    arguments.
     """
 
     service: InferenceService
     spec: OperatorSpec
     source: ModelSource
+    layout: Layout
     arguments: tuple[str, ...]
     port: int
+    scheme: str
     secrets: Mapping[str, Mapping[str, str]]
     revision: str
+    configuration: tuple[Mapping[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, service: InferenceService, host_paths: HostPathPolicy) -> Blueprint:
+    def of(cls, service: InferenceService, host_paths: HostPathPolicy, accelerator: str = "") -> Blueprint:
         """Raises Refusal, naming every field at fault, for a spec that passed the schema and cannot be
-        served.
+        served. `accelerator`: resource of which a rank takes one, where the spec does not say.
         """
         spec = _operator_spec(service)
         warnings: list[str] = []
-        config = _serve_config(service, warnings.append)
-        model = service.spec.get("model") or {}
+        given = _serve_config(service, warnings.append)
+        config, secrets = given.config, _secrets(service.spec)
+        parallel, model = config.parallel, service.spec.get("model") or {}
+        cut = layout(parallel.tensor_parallel_size, parallel.pipeline_parallel_size, spec, accelerator)
         return cls(
             service=service,
             spec=spec,
             source=model_source(str(model.get("uri", "")), host_paths),
+            layout=cut,
             arguments=_arguments(service, config),
             port=config.frontend.port or DEFAULT_PORT,
-            secrets=_secrets(service.spec),
-            revision=revision_of(service.spec, spec_schema()),
+            scheme="https" if config.frontend.ssl_certfile else "http",
+            secrets={variable: ref for (variable, _), ref in secrets.items()},
+            revision=revision_of(service.spec, spec_schema(), cut.nodes),
+            configuration=configuration(
+                given, service.name, {argument: ref for (_, argument), ref in secrets.items()}
+            ),
             warnings=tuple(warnings),
         )
 
@@ -75,20 +87,14 @@ def _operator_spec(service: InferenceService) -> OperatorSpec:
         raise Refusal("InvalidSpec", "; ".join(lines)) from error
 
 
-def _serve_config(service: InferenceService, warn: Callable[[str], None]) -> ServeConfig:
+def _serve_config(service: InferenceService, warn: Callable[[str], None]) -> Sourced:
     try:
-        config = from_spec(service.spec, model_path=MODEL_PATH, warn=warn)
+        given = read_spec(service.spec, model_path=MODEL_PATH, warn=warn)
     except SpecError as error:
         raise Refusal(
             "InvalidSpec", "; ".join(f"{path}: {message}" for path, message in error.errors)
         ) from error
-    if config.frontend.host not in _ALL_INTERFACES:
-        raise Refusal(
-            "InvalidSpec",
-            f"spec.frontend.host: {config.frontend.host!r} would hide the server from its probes and Service: "
-            "leave it out",
-        )
-    return config
+    return given
 
 
 def _arguments(service: InferenceService, config: ServeConfig) -> tuple[str, ...]:
@@ -97,6 +103,10 @@ def _arguments(service: InferenceService, config: ServeConfig) -> tuple[str, ...
     return (*named, *to_argv(config))
 
 
-def _secrets(spec: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:
-    found = ((variable, (spec.get(group) or {}).get(field)) for group, field, variable in _SECRET_VARIABLES)
-    return {variable: {"name": ref["name"], "key": ref["key"]} for variable, ref in found if ref}
+def _secrets(spec: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, str]]:
+    """{name, key} of a Secret by the variable and the argument that take its value."""
+    found = (
+        ((variable, argument), (spec.get(group) or {}).get(field))
+        for group, field, variable, argument in _SECRETS
+    )
+    return {target: {"name": ref["name"], "key": ref["key"]} for target, ref in found if ref}

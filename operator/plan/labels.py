@@ -32,9 +32,19 @@ def leader_labels(name: str) -> dict[str, str]:
     return {SERVICE_LABEL: name, **LEADER}
 
 
-def pods_service(name: str) -> str:
-    """Name of the headless Service, which gives every pod a stable address."""
+def pods_name(name: str) -> str:
+    """Name of what concerns all pods of a service, such as the headless Service that gives each an address."""
     return f"{name}-pods"
+
+
+def metadata_of(service: InferenceService, name: str) -> dict[str, Any]:
+    """Metadata of an object that goes with the service."""
+    return {
+        "name": name,
+        "namespace": service.namespace,
+        "labels": labels_of(service.name),
+        "ownerReferences": [owner_reference(service)],
+    }
 
 
 def owner_reference(service: InferenceService) -> dict[str, Any]:

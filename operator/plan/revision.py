@@ -14,19 +14,32 @@ from typing import Any
 
 RENDERED_WITH = "paddock.dev/rendered-with"
 REVISION = "paddock.dev/revision"
-_NOT_IN_PODS = (("replicas",), ("rollout", "maxSurge"), ("rollout", "maxUnavailable"))
+_NOT_IN_PODS = (
+    ("replicas",),
+    ("nodes",),
+    ("clients",),
+    ("autoscaling",),
+    ("rollout", "maxSurge"),
+    ("rollout", "maxUnavailable"),
+)
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """What the operator, not the user, decides about a pod template; recorded in the template's annotations."""
+    """What the operator, not the user, decides about a pod template; recorded in the template's annotations.
+
+    `accelerator`: extended resource of which each rank takes one, empty for none.
+    """
 
     version: str
     image: str
     pull_policy: str = "IfNotPresent"
+    accelerator: str = ""
 
     def record(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        """Without what is not set, so that a new field leaves old records as they are."""
+        known = {name: value for name, value in asdict(self).items() if value != ""}
+        return json.dumps(known, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def recorded(cls, template: Mapping[str, Any]) -> Rendering | None:
@@ -38,14 +51,15 @@ class Rendering:
             return None
 
 
-def revision_of(spec: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+def revision_of(spec: Mapping[str, Any], schema: Mapping[str, Any], nodes: int = 1) -> str:
     """Hash of the fields of `spec` that shape pods, without those at their default in `schema` (field ->
-    schema).
+    schema). `nodes`: pods in a group, given or derived.
 
     Defaults are left out because the API server adds those of a newer CRD to objects that nobody touched.
     """
     canonical = _undefaulted(_without(spec, _NOT_IN_PODS), {"properties": schema})
-    text = json.dumps(canonical, sort_keys=True)
+    # One pod is what every group had before there were larger ones.
+    text = json.dumps(canonical | ({"nodes": nodes} if nodes > 1 else {}), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

@@ -2,61 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from paddock.operator.plan.labels import (
-    SERVICE_LABEL,
-    labels_of,
-    leader_labels,
-    owner_reference,
-    pods_service,
-)
+from paddock.operator.plan.labels import SERVICE_LABEL, leader_labels, metadata_of, pods_name
 from paddock.operator.resource import InferenceService
 
-CLIENT_PORT = 80
+CLIENT_PORTS = {"http": 80, "https": 443}
 
 
-def client_service(service: InferenceService) -> dict[str, Any]:
-    """Port 80 to the leaders that are ready: what applications use."""
-    return _service(
-        service,
-        service.name,
-        {
-            "type": "ClusterIP",
-            "selector": leader_labels(service.name),
-            "ports": [{"name": "http", "port": CLIENT_PORT, "targetPort": "http", "protocol": "TCP"}],
-        },
-    )
+def client_service(service: InferenceService, schemes: Collection[str]) -> dict[str, Any]:
+    """Port 80 or 443 to the leaders that are ready: what applications use.
+
+    While a rollout changes the scheme there are both: the port's name finds the pods that speak it.
+    """
+    spec = {
+        "type": "ClusterIP",
+        "selector": leader_labels(service.name),
+        "ports": [_port(scheme, CLIENT_PORTS[scheme]) for scheme in sorted(schemes)],
+    }
+    return _service(service, service.name, spec)
 
 
-def headless_service(service: InferenceService, port: int) -> dict[str, Any]:
+def headless_service(service: InferenceService, scheme: str, port: int) -> dict[str, Any]:
     """Addresses of all pods, also of those not ready yet: ranks must find each other while they start."""
-    return _service(
-        service,
-        pods_service(service.name),
-        {
-            "clusterIP": "None",
-            "publishNotReadyAddresses": True,
-            "selector": {SERVICE_LABEL: service.name},
-            "ports": [{"name": "http", "port": port, "targetPort": "http", "protocol": "TCP"}],
-        },
-    )
+    spec = {
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,
+        "selector": {SERVICE_LABEL: service.name},
+        "ports": [_port(scheme, port)],
+    }
+    return _service(service, pods_name(service.name), spec)
 
 
-def url(service: InferenceService) -> str:
+def url(service: InferenceService, scheme: str) -> str:
     """Address of the client Service inside the cluster."""
-    return f"http://{service.name}.{service.namespace}.svc"
+    return f"{scheme}://{service.name}.{service.namespace}.svc"
+
+
+def _port(scheme: str, port: int) -> dict[str, Any]:
+    return {"name": scheme, "appProtocol": scheme, "port": port, "targetPort": scheme, "protocol": "TCP"}
 
 
 def _service(service: InferenceService, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {
-            "name": name,
-            "namespace": service.namespace,
-            "labels": labels_of(service.name),
-            "ownerReferences": [owner_reference(service)],
-        },
+        "metadata": metadata_of(service, name),
         "spec": spec,
     }

@@ -37,7 +37,33 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "maxNumBatchedTokens",
     ),
     "unknown policy": ({"scheduler": {"schedulingPolicy": "lottery"}}, "spec.scheduler.schedulingPolicy"),
-    "tensor parallelism not served yet": ({"parallel": {"tensorParallelSize": 2}}, "tensorParallelSize"),
+    "pods that do not divide the ranks": (
+        {"nodes": 2, "parallel": {"tensorParallelSize": 3}},
+        "nodes must divide parallel.tensorParallelSize",
+    ),
+    "client certificates that no probe has": ({"frontend": {"sslCertReqs": 2}}, "the kubelet probes"),
+    "fewer replicas at most than at least": (
+        {
+            "autoscaling": {
+                "minReplicas": 3,
+                "maxReplicas": 2,
+                "metrics": [{"type": "KVCacheUsage", "target": "0.8"}],
+            }
+        },
+        "minReplicas must be at most maxReplicas",
+    ),
+    "a target of nothing": (
+        {"autoscaling": {"maxReplicas": 2, "metrics": [{"type": "RequestsWaiting", "target": 0}]}},
+        "target must be above 0",
+    ),
+    "a claim from two sources": (
+        {
+            "template": {
+                "resourceClaims": [{"name": "a", "resourceClaimName": "b", "resourceClaimTemplateName": "c"}]
+            }
+        },
+        "exactly one of resourceClaimName",
+    ),
     "argument not served yet": ({"lora": {"enableLora": True}}, "enableLora"),
     "unknown load format": ({"load": {"loadFormat": "zip"}}, "spec.load.loadFormat"),
     "drain timeout without a unit": ({"rollout": {"drainTimeout": "soon"}}, "spec.rollout.drainTimeout"),

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from local_cluster.commands import Word, run
@@ -48,8 +48,13 @@ def code_key(package: Path) -> str:
     return digest.hexdigest()
 
 
-def build_code_layer(repository: Path, python: Path, images: Path) -> tuple[str, Layer]:
+def build_code_layer(
+    repository: Path, python: Path, images: Path, site_packages: Sequence[str] = ()
+) -> tuple[str, Layer]:
     """The code's key, and its layer in `images`: written unless this key has been before.
+
+    A file in each of `site_packages`, folders of the image, leads Python to the code: PYTHONPATH stays free for the
+    modules of users.
 
     The code is copied before it is hashed, so an edit in between cannot end under another edit's key.
     Bytecode, compiled by `python`, is checked by nothing when it is loaded: containers run on read-only roots and
@@ -61,7 +66,7 @@ def build_code_layer(repository: Path, python: Path, images: Path) -> tuple[str,
             (package / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, package / path)
             shutil.copymode(file, package / path)
-        key = code_key(package)
+        key = hashlib.sha256("\n".join([code_key(package), *site_packages]).encode()).hexdigest()
         target = images / f"code-{key[:KEY_CHARACTERS]}.layer"
         if not target.exists():
             compile_all: list[Word] = [
@@ -76,6 +81,8 @@ def build_code_layer(repository: Path, python: Path, images: Path) -> tuple[str,
             run([*compile_all, "-s", folder, "-p", f"/{SOURCE_PATH}", package])
             with layer_file(target) as layer:
                 layer.tree(Path(folder), SOURCE_PATH)
+                for path in site_packages:
+                    layer.content(f"{path}/paddock-source.pth", f"/{SOURCE_PATH}\n".encode())
             for older in images.glob("code-*.layer"):
                 if older != target:
                     older.unlink()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from local_cluster.code_layer import SOURCE_PATH, build_code_layer
+from local_cluster.code_layer import build_code_layer
 from local_cluster.commands import run
 from local_cluster.directories import REPOSITORY, cache_root
 from local_cluster.installation import NONROOT, locked
@@ -43,8 +43,17 @@ def build_images(cluster: Cluster) -> dict[str, str]:
         for environment in environments.values():
             environment.compile_bytecode()
         with Step("Loading Paddock's images", "20 s after a change of dependencies, else 2 s"):
-            code = build_code_layer(REPOSITORY, environments["server"].folder / "bin" / "python", images)
+            python = environments["server"].folder / "bin" / "python"
+            paths = [_site_packages(environment) for environment in environments.values()]
+            code = build_code_layer(REPOSITORY, python, images, paths)
             return {name: _load(cluster, name, images, one, code) for name, one in environments.items()}
+
+
+def _site_packages(environment: PythonEnvironment) -> str:
+    """Where the image has the environment's packages, without a leading slash."""
+    [packages] = environment.folder.glob("lib/python*/site-packages")
+    inside = packages.relative_to(environment.folder)
+    return str(ENVIRONMENTS / environment.folder.name / inside).lstrip("/")
 
 
 def _load(
@@ -81,7 +90,6 @@ def image_config(component: str, environment: Path) -> ImageConfig:
         entrypoint=("python", "-m", f"paddock.{component}"),
         environment={
             "PATH": f"{environment}/bin:/usr/local/bin:/usr/bin:/bin",
-            "PYTHONPATH": f"/{SOURCE_PATH}",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "HOME": "/tmp",

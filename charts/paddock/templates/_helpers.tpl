@@ -35,3 +35,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ default "default" .Values.serviceAccount.name }}
 {{- end -}}
 {{- end -}}
+
+{{- /* "true" unless switched off, or another release or adapter serves the API. */ -}}
+{{- define "paddock.metricsApi.enabled" -}}
+{{- $live := lookup "apiregistration.k8s.io/v1" "APIService" "" "v1beta2.custom.metrics.k8s.io" -}}
+{{- $owner := dig "metadata" "annotations" "meta.helm.sh/release-name" "" (default dict $live) -}}
+{{- $space := dig "metadata" "annotations" "meta.helm.sh/release-namespace" "" (default dict $live) -}}
+{{- $ours := and (eq $owner .Release.Name) (eq $space .Release.Namespace) -}}
+{{- if and .Values.metricsApi.enabled (or (not $live) $ours) -}}true{{- end -}}
+{{- end -}}

@@ -1,10 +1,14 @@
 """When a live object is as it should be, and whose it is."""
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
 import pytest
 
-from paddock.operator.apply import APPLIED, is_applied, owned_by, with_digest
+from paddock.operator.apply import APPLIED, is_applied, owned_by, perform, with_digest
+from paddock.operator.client import ApiError
+from paddock.operator.plan.actions import Apply
+from paddock.operator.plan.group_secret import IssueSecret
 
 MANIFEST = {
     "metadata": {"name": "a", "labels": {"x": "1"}},
@@ -41,6 +45,45 @@ def test_a_foreign_edit_of_our_field_is_a_difference(path: tuple[str, ...], valu
         target = target[key]
     target[path[-1]] = value
     assert not is_applied(MANIFEST, body)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "live", "same"),
+    [
+        ({"limits": {"cpu": "0.5", "memory": "1024Mi"}}, {"limits": {"cpu": "500m", "memory": "1Gi"}}, True),
+        ({"limits": {"cpu": "1"}}, {"limits": {"cpu": "2"}}, False),
+        ({"averageValue": "0.8"}, {"averageValue": "800m"}, True),
+        ({"sizeLimit": "2Gi"}, {"sizeLimit": "2G"}, False),
+        ({"value": "0.5"}, {"value": "500m"}, False),
+    ],
+)
+def test_quantities_are_compared_by_what_they_come_to(manifest: Any, live: Any, same: bool) -> None:
+    assert is_applied(manifest, live) is same
+
+
+def test_an_object_that_is_as_it_should_be_is_not_written() -> None:
+    class Server:
+        """Lists objects without their kind, as the API server does, and refuses every write."""
+
+    manifest = {"apiVersion": "v1", "kind": "Service", **MANIFEST}
+    item = {**live(), "metadata": {**with_digest(manifest)["metadata"], "resourceVersion": "5"}}
+    done = perform(cast(Any, Server()), cast(Any, None), cast(Any, None), [Apply(manifest, item)])
+    assert asyncio.run(done) == 0
+
+
+def test_a_secret_is_asked_for_once_and_an_existing_one_stands() -> None:
+    made: list[dict[str, Any]] = []
+
+    class Server:
+        async def create(self, manifest: dict[str, Any]) -> None:
+            if made:
+                raise ApiError(409, "AlreadyExists", "there is one")
+            made.append(manifest)
+
+    wanted = [IssueSecret({"name": "qwen3-pods", "namespace": "models"}, "group-secret")]
+    for changed in (1, 0):
+        assert asyncio.run(perform(cast(Any, Server()), cast(Any, None), cast(Any, None), wanted)) == changed
+    assert len(made[0]["stringData"]["group-secret"]) == 64
 
 
 def test_a_field_that_we_no_longer_set_is_noticed_by_the_digest() -> None:

@@ -1,5 +1,6 @@
 """Conditions for every state that a user may look at."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -154,3 +155,21 @@ def test_events_tell_of_refusal_availability_trouble_and_recovery(
     assert [note.reason for note in transitions(refused, good)] == ["Accepted"]
     assert [note.reason for note in transitions(good, fresh)] == ["Unavailable"]
     assert transitions(good, good) == []
+
+
+def test_the_configuration_is_shown_and_stays_while_a_later_spec_is_refused(
+    serving: tuple[Blueprint, Snapshot], make_service: Callable[..., Any]
+) -> None:
+    blueprint, seen = serving
+    written = status(seen, blueprint, NOW)
+    assert [setting["argument"] for setting in written["configuration"]] == ["model", "served-model-name"]
+    refused = Snapshot(make_service(status=written))
+    assert status(refused, Refusal("InvalidSpec", "no"), LATER)["configuration"] == written["configuration"]
+
+
+def test_the_same_state_writes_the_same_status(serving: tuple[Blueprint, Snapshot]) -> None:
+    blueprint, seen = serving
+    written = status(seen, blueprint, NOW)
+    service = dataclasses.replace(seen.service, status=written)
+    again = Blueprint.of(service, HostPathPolicy(True, ("/models",)))
+    assert status(dataclasses.replace(seen, service=service), again, LATER) == written

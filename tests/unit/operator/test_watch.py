@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from paddock.operator.kopf_loop import CHILDREN, settings
-from paddock.operator.watch import is_own_echo, key_of_child
+from paddock.operator.watch import is_chatter, is_own_echo, key_of_child
 
 
 def body(generation: int = 2, observed: int | None = None) -> dict[str, object]:
@@ -57,3 +57,11 @@ def test_the_operator_loads_neither_torch_nor_transformers() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_of_an_autoscaler_only_its_end_is_news() -> None:
+    kind = "horizontalpodautoscalers"
+    assert is_chatter("MODIFIED", kind)
+    assert is_chatter(None, kind)
+    assert not is_chatter("DELETED", kind)
+    assert not is_chatter("MODIFIED", "pods")

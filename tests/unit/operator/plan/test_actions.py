@@ -6,6 +6,7 @@ from typing import Any
 
 from paddock.operator.plan.actions import Action, Apply, Delete, plan
 from paddock.operator.plan.blueprint import Blueprint
+from paddock.operator.plan.network_policy import Isolation
 from paddock.operator.plan.revision import REVISION, Rendering
 from paddock.operator.snapshot import Pod, Snapshot
 
@@ -23,11 +24,15 @@ def names(actions: list[Action]) -> list[str]:
     ]
 
 
-def test_services_come_before_the_groups(make_blueprint: Blueprints, rendering: Rendering) -> None:
+def test_companions_come_before_the_groups(make_blueprint: Blueprints, rendering: Rendering) -> None:
     blueprint = make_blueprint(replicas=1)
     assert names(plan(blueprint, Snapshot(blueprint.service), rendering)) == [
+        "apply ServiceAccount qwen3-pods",
         "apply Service qwen3-pods",
         "apply Service qwen3",
+        "apply NetworkPolicy qwen3",
+        "apply NetworkPolicy qwen3-pods",
+        "apply PodDisruptionBudget qwen3-pods",
         "apply StatefulSet qwen3-0",
     ]
 
@@ -42,10 +47,10 @@ def test_an_outdated_group_is_left_alone_until_its_turn(
         (make_pod(0, old.revision), make_pod(1, old.revision)),
     )
     actions = plan(new, seen, rendering)
-    assert names(actions)[2:] == ["apply StatefulSet qwen3-0"]
-    assert isinstance(actions[2], Apply)
-    assert actions[2].manifest["spec"]["template"]["metadata"]["labels"][REVISION] == new.revision
-    assert actions[2].note is not None
+    assert names(actions)[-2:] == ["apply PodDisruptionBudget qwen3-pods", "apply StatefulSet qwen3-0"]
+    assert isinstance(actions[-1], Apply)
+    assert actions[-1].manifest["spec"]["template"]["metadata"]["labels"][REVISION] == new.revision
+    assert actions[-1].note is not None
 
 
 def test_old_pods_go_only_when_the_controller_has_seen_the_new_template(
@@ -92,3 +97,35 @@ def test_an_index_is_not_reused_while_its_former_pods_stop(
     pods = (make_pod(0, blueprint.revision), make_pod(1, blueprint.revision, stopping=True, ready=False))
     seen = Snapshot(blueprint.service, {0: live_set(blueprint, 0)}, pods, leaving=frozenset({2}))
     assert names(plan(blueprint, seen, rendering))[-1] == "apply StatefulSet qwen3-3"
+
+
+def test_a_companion_that_is_no_longer_asked_for_is_removed(
+    make_blueprint: Blueprints, rendering: Rendering
+) -> None:
+    blueprint = make_blueprint(replicas=0, template={"serviceAccountName": "theirs"})
+    account = {"kind": "ServiceAccount", "metadata": {
+        "name": "qwen3-pods", "namespace": "models", "uid": "sa-1", "resourceVersion": "5",
+    }}  # fmt: skip
+    seen = Snapshot(blueprint.service, companions={("ServiceAccount", "qwen3-pods"): account})
+    assert plan(blueprint, seen, rendering)[-1] == Delete(
+        "ServiceAccount", "models", "qwen3-pods", "sa-1", "5"
+    )
+
+
+def test_without_network_policies_those_that_live_go(
+    make_blueprint: Blueprints, rendering: Rendering
+) -> None:
+    blueprint = make_blueprint(replicas=0)
+    policies = [
+        action.manifest for action in plan(blueprint, Snapshot(blueprint.service), rendering)
+        if isinstance(action, Apply) and action.manifest["kind"] == "NetworkPolicy"
+    ]  # fmt: skip
+    live = {
+        ("NetworkPolicy", body["metadata"]["name"]): {
+            **body, "metadata": {**body["metadata"], "uid": "u", "resourceVersion": "1"},
+        }
+        for body in policies
+    }  # fmt: skip
+    seen = Snapshot(blueprint.service, companions=live)
+    switched_off = names(plan(blueprint, seen, rendering, Isolation(enabled=False)))
+    assert switched_off[-2:] == ["delete qwen3", "delete qwen3-pods"]

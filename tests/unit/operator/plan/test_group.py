@@ -1,5 +1,6 @@
-"""The rendered objects, compared with YAML files that a reviewer can read."""
+"""The rendered objects, compared with YAML files that a reviewer can read; `PADDOCK_UPDATE_GOLDEN=1` writes them anew."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,14 @@ from paddock.operator.plan.actions import Apply, plan
 from paddock.operator.plan.blueprint import Blueprint
 from paddock.operator.plan.revision import Rendering
 from paddock.operator.snapshot import Snapshot
+
+
+class InFull(yaml.SafeDumper):
+    """Writes shared parts each time, since anchors would be noise to a reader."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
 
 GOLDEN = Path(__file__).parent / "golden"
 FULL = {
@@ -38,9 +47,46 @@ FULL = {
         "priorityClassName": "serving",
     },
 }
+TLS = {
+    "frontend": {"sslCertfile": "/tls/tls.crt", "sslKeyfile": "/tls/tls.key", "enableSslRefresh": True},
+    "replicas": 1,
+    "template": {
+        "volumes": [{"name": "tls", "secret": {"secretName": "qwen3-tls"}}],
+        "volumeMounts": [{"name": "tls", "mountPath": "/tls", "readOnly": True}],
+    },
+}
 CASES = {
     "minimal": {"replicas": 1},
     "full": FULL,
+    "tls": TLS,
+    "devices": {
+        "replicas": 1,
+        "clients": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "shop"}}}],
+        "template": {
+            "accelerator": "nvidia.com/gpu",
+            "sharedMemory": "8Gi",
+            "runtimeClassName": "nvidia",
+            "nodeSelector": {"nvidia.com/gpu.product": "H200"},
+            "resources": {"limits": {"rdma/hca": 1, "memory": "64Gi"}},
+        },
+    },
+    "nodes": {
+        "replicas": 1,
+        "parallel": {"tensorParallelSize": 4, "pipelineParallelSize": 2},
+        "template": {"resources": {"limits": {"nvidia.com/gpu": 4}}},
+    },
+    "autoscaled": {
+        "replicas": 1,
+        "autoscaling": {
+            "maxReplicas": 8,
+            "metrics": [
+                {"type": "RequestsWaiting", "target": 4},
+                {"type": "KVCacheUsage", "target": "0.8"},
+                {"type": "TimeToFirstToken", "target": "500m"},
+            ],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}},
+        },
+    },
     "image_volume": {"model": {"uri": "oci://localhost/models/qwen3:1?path=/weights"}, "replicas": 1},
 }
 
@@ -53,6 +99,8 @@ def test_objects_are_those_of_the_golden_file(
     actions = plan(blueprint, Snapshot(blueprint.service), rendering)
     manifests: list[Any] = [action.manifest for action in actions if isinstance(action, Apply)]
     path = GOLDEN / f"{case}.yaml"
+    if os.environ.get("PADDOCK_UPDATE_GOLDEN"):
+        path.write_text(yaml.dump_all(manifests, Dumper=InFull, sort_keys=False, width=120))
     assert manifests == list(yaml.safe_load_all(path.read_text())), f"{path} differs from what is rendered"
 
 

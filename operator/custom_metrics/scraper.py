@@ -1,0 +1,68 @@
+"""Reads the leaders' metrics when somebody asks for a figure."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+
+from paddock.operator.client import Api
+from paddock.operator.custom_metrics.series import WINDOW_SECONDS, History, NotMeasured, read_sample, value_of
+from paddock.operator.diagnosis import is_ready
+from paddock.operator.plan.labels import MANAGED_BY, leader_labels
+
+_TIMEOUT = aiohttp.ClientTimeout(total=4, sock_connect=2)
+_LARGEST_BYTES = 4 << 20
+
+
+class Scraper:
+    """Keeps a minute of samples per pod, for rates."""
+
+    def __init__(self, api: Api, session: aiohttp.ClientSession) -> None:
+        self._api = api
+        self._session = session
+        self._histories: dict[str, History] = {}
+
+    async def value(self, namespace: str, name: str, metric: str) -> float:
+        """Over all ready replicas; if one cannot be read there is no figure, since a part would mislead.
+
+        Raises NotMeasured, and what the API server answers.
+        """
+        selector = ",".join(f"{k}={v}" for k, v in {**leader_labels(name), **MANAGED_BY}.items())
+        pods = [pod for pod in await self._api.list("Pod", namespace, selector) if _serves(pod)]
+        if not pods:
+            raise NotMeasured(f"InferenceService {name} in namespace {namespace} has no ready replica")
+        texts = await asyncio.gather(*(self._read(pod) for pod in pods))
+        now = time.monotonic()
+        for pod, text in zip(pods, texts, strict=True):
+            self._histories.setdefault(pod["metadata"]["uid"], History()).add(now, read_sample(text))
+        self._forget(now)
+        return value_of(metric, [self._histories[pod["metadata"]["uid"]] for pod in pods])
+
+    async def _read(self, pod: Mapping[str, Any]) -> str:
+        name, address = pod["metadata"]["name"], _address(pod)
+        try:
+            # A pod's certificate is for its Service's name, and figures are no secret.
+            async with self._session.get(address, timeout=_TIMEOUT, ssl=False) as response:
+                response.raise_for_status()
+                return (await response.content.read(_LARGEST_BYTES)).decode(errors="replace")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise NotMeasured(f"the metrics of pod {name} cannot be read: {error or 'timeout'}") from error
+
+    def _forget(self, now: float) -> None:
+        stale = [uid for uid, seen in self._histories.items() if now - seen.samples[-1][0] > WINDOW_SECONDS]
+        for uid in stale:
+            del self._histories[uid]
+
+
+def _serves(pod: Mapping[str, Any]) -> bool:
+    return is_ready(pod) and "deletionTimestamp" not in pod["metadata"]
+
+
+def _address(pod: Mapping[str, Any]) -> str:
+    [port] = pod["spec"]["containers"][0]["ports"]
+    host = pod["status"]["podIP"]
+    return f"{port['name']}://{f'[{host}]' if ':' in host else host}:{port['containerPort']}/metrics"

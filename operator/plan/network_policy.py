@@ -1,0 +1,72 @@
+"""Who may open a connection to the pods: clients to the leaders' API port, group members to each other.
+
+Only what comes in is ruled; probes of the kubelet always pass. Policies add up, so these never close what another
+policy of the namespace opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from paddock.operator.plan.blueprint import Blueprint
+from paddock.operator.plan.labels import SERVICE_LABEL, leader_labels, metadata_of, pods_name
+from paddock.operator.resource import InferenceService
+
+_NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+_OPERATOR = {"app.kubernetes.io/name": "paddock-operator"}
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """`enabled`: write policies at all. `operator_namespace`: where the operator that reads metrics runs."""
+
+    enabled: bool = True
+    operator_namespace: str | None = None
+
+
+def network_policies(
+    blueprint: Blueprint, schemes: Collection[str], isolation: Isolation
+) -> list[dict[str, Any]]:
+    """`schemes`: what the pods speak, also those of an earlier spec that still serve."""
+    if not isolation.enabled:
+        return []
+    service = blueprint.service
+    ports = [{"port": scheme, "protocol": "TCP"} for scheme in sorted(schemes)]
+    sources = _clients(blueprint, isolation)
+    clients = {"ports": ports, **({"from": sources} if sources else {})}
+    member = {"matchLabels": {SERVICE_LABEL: service.name}}
+    among = [{"from": [{"podSelector": member}]}] if blueprint.layout.nodes > 1 else []
+    return [
+        _policy(service, service.name, {"matchLabels": leader_labels(service.name)}, [clients]),
+        _policy(service, pods_name(service.name), member, among),
+    ]
+
+
+def _clients(blueprint: Blueprint, isolation: Isolation) -> list[dict[str, Any]]:
+    """Empty for everybody. The operator is let in beside the clients that the spec names."""
+    named = [client.model_dump(by_alias=True, exclude_none=True) for client in blueprint.spec.clients or ()]
+    if not named or isolation.operator_namespace is None:
+        return named
+    operator = {
+        "namespaceSelector": {"matchLabels": {_NAMESPACE_LABEL: isolation.operator_namespace}},
+        "podSelector": {"matchLabels": _OPERATOR},
+    }
+    return [*named, operator]
+
+
+def _policy(
+    service: InferenceService, name: str, pods: dict[str, Any], ingress: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata_of(service, name),
+        # No rule lets nobody in. An empty list would be a change at each apply: the API server keeps none.
+        "spec": {
+            "podSelector": pods,
+            "policyTypes": ["Ingress"],
+            **({"ingress": ingress} if ingress else {}),
+        },
+    }

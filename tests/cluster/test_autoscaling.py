@@ -1,0 +1,109 @@
+"""A plain HorizontalPodAutoscaler follows the engines' own load on a bare cluster, up and down again."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from installed import Cluster, available, service_url
+from kubectl import Kubectl, condition
+from manifests import inference_service
+from waiting import NotYet, until
+
+CLIENTS = 8
+LOAD = """
+import os, threading, openai
+client = openai.OpenAI(base_url={url!r} + "/v1", api_key="none", max_retries=5, timeout=60)
+def ask():
+    while True:
+        client.completions.create(model="tiny", prompt="Once upon a time", max_tokens=400, extra_body={{"ignore_eos": True}})
+for _ in range({clients}):
+    threading.Thread(target=ask, daemon=True).start()
+threading.Event().wait({seconds})
+os._exit(0)
+"""
+METRIC = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{}/inferenceservices.paddock.dev/tiny/{}"
+
+
+@contextmanager
+def load(client: Kubectl, url: str, seconds: float) -> Iterator[None]:
+    """Clients that ask without a pause, from inside the cluster, for at most so long."""
+    script = LOAD.format(url=url, clients=CLIENTS, seconds=seconds)
+    process = subprocess.Popen(client.argv("exec", "client", "--", "python", "-c", script))
+    try:
+        yield
+    finally:
+        client.run("exec", "client", "--", "python", "-c", STOP)
+        process.wait(timeout=30)
+
+
+STOP = """
+import os, pathlib, signal
+for folder in pathlib.Path("/proc").iterdir():
+    if folder.name.isdigit() and int(folder.name) not in (1, os.getpid()):
+        if b"Once upon a time" in (folder / "cmdline").read_bytes():
+            os.kill(int(folder.name), signal.SIGKILL)
+"""
+
+
+def replicas(models: Kubectl, wanted: int, seconds: float) -> None:
+    """Wait for so many ready replicas; prints when the number changes."""
+    started, seen = time.monotonic(), -1
+
+    def reached() -> bool:
+        nonlocal seen
+        status = models.get("infsvc", "tiny")["status"]
+        if status["readyReplicas"] != seen:
+            seen = status["readyReplicas"]
+            print(f"{time.monotonic() - started:5.1f} s: {seen} of {status['replicas']} replicas ready")
+        if seen == wanted:
+            return True
+        conditions = models.get("hpa", "tiny").get("status", {}).get("conditions", [])
+        raise NotYet(f"{seen} ready; " + "; ".join(f"{c['reason']}: {c['message']}" for c in conditions))
+
+    until(reached, seconds=seconds, what=f"{wanted} ready replicas", every=0.5)
+
+
+def test_replicas_follow_the_load_up_and_down(cluster: Cluster, models: Kubectl, client: Kubectl) -> None:
+    scaling = {
+        "maxReplicas": 3,
+        "metrics": [{"type": "RequestsRunning", "target": 2}],
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 5}},
+    }
+    manifest = inference_service("tiny", cluster.model_uri, autoscaling=scaling)
+    del manifest["spec"]["replicas"]
+    models.apply(manifest)
+    available(models, "tiny", replicas=1)
+
+    with load(client, service_url(models, "tiny"), seconds=150):
+        replicas(models, 3, seconds=120)
+    replicas(models, 1, seconds=120)
+
+    models.apply(manifest)
+    assert condition(models.get("infsvc", "tiny"), "Available")["status"] == "True"
+
+
+def test_every_metric_is_served_and_only_by_rbac(cluster: Cluster, models: Kubectl) -> None:
+    models.apply(inference_service("tiny", cluster.model_uri))
+    available(models, "tiny", replicas=1)
+
+    def value(metric: str) -> str:
+        done = models.try_run("get", "--raw", METRIC.format(models.namespace, metric))
+        if done.returncode != 0:
+            raise NotYet(done.stderr)
+        [item] = json.loads(done.stdout)["items"]
+        return str(item["value"])
+
+    for metric in (
+        "requests_waiting",
+        "requests_running",
+        "kv_cache_usage",
+        "tokens_per_second",
+        "time_to_first_token",
+    ):
+        assert until(lambda metric=metric: value(metric), seconds=30, what=metric, every=1) == "0m"
+    nobody = models.try_run(
+        "get", "--raw", METRIC.format(models.namespace, "requests_waiting"), "--as=nobody"
+    )
+    assert "forbidden" in nobody.stderr.lower()
