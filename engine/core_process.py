@@ -16,8 +16,10 @@ import zmq
 
 from paddock import __version__
 from paddock.engine.config import ServeConfig
-from paddock.engine.core import EngineCore
+from paddock.engine.core import EngineCore, check_named_classes
+from paddock.engine.executor.choice import make_executor
 from paddock.engine.lifeline import Lifeline, die_with_parent
+from paddock.engine.logs import configure_logging
 from paddock.engine.message_loop import EngineFailedError, MessageLoop, bind
 from paddock.engine.messages import Ready
 from paddock.engine.models.shape import CheckpointError, ModelShape
@@ -43,31 +45,37 @@ def main(argv: list[str]) -> int:
     _leave_signals_to_the_server()
     reason_descriptor = int(argv[0])
     os.set_inheritable(reason_descriptor, False)
-    _configure_logging()
     order = msgspec.json.decode(_read_line(0), type=LaunchOrder)
     die_with_parent(order.parent_pid)
+    config = ServeConfig.model_validate_json(bytes(order.config))
+    configure_logging(config.frontend.log_config_file, os.environ)
+    reason = run(config, order.model_path, order.address, Lifeline(0))
+    return 0 if reason is None else _report(reason_descriptor, reason)
+
+
+def run(config: ServeConfig, model_path: str, address: str, lifeline: Lifeline) -> str | None:
+    """Serve until the lifeline ends; why the engine could not start or go on, in words for the user, or None."""
     try:
-        serve(order, Lifeline(0))
+        serve(config, model_path, address, lifeline)
     except USER_ERRORS as error:
-        return _report(reason_descriptor, str(error) or "not enough memory")
+        return str(error) or "not enough memory"
     except EngineFailedError as error:
         logger.error("the engine cannot go on", exc_info=error)
-        return _report(reason_descriptor, str(error))
+        return str(error)
     except Exception as error:
         logger.exception("the engine could not start")
-        return _report(reason_descriptor, f"{type(error).__name__}: {error}")
-    return 0
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
-def serve(order: LaunchOrder, lifeline: Lifeline) -> None:
+def serve(config: ServeConfig, model_path: str, address: str, lifeline: Lifeline) -> None:
     """Load the model and serve until the lifeline ends."""
-    config = ServeConfig.model_validate_json(bytes(order.config))
     context = zmq.Context()
     # Bound before the model is loaded: a server may say Hello meanwhile and hears Ready when it is true.
-    socket = bind(context, order.address)
+    socket = bind(context, address)
     core = None
     try:
-        core = load(config, Path(order.model_path))
+        core = load(config, Path(model_path))
         settle_garbage_collector()
         check = os.environ.get("PADDOCK_CHECK_INTEGRITY") == "1"
         MessageLoop(core, socket, ready_message(core), lifeline, check).run()
@@ -81,9 +89,8 @@ def serve(order: LaunchOrder, lifeline: Lifeline) -> None:
 def load(config: ServeConfig, path: Path) -> EngineCore:
     shape = ModelShape.read(path, config.model)
     settings = EngineSettings.resolve(config, shape)
-    from paddock.engine.executor.uni import UniExecutor
-
-    return EngineCore(UniExecutor(settings, config, shape, path), settings)
+    check_named_classes(settings)
+    return EngineCore(make_executor(settings, config, shape, path), settings)
 
 
 def ready_message(core: EngineCore) -> Ready:
@@ -114,13 +121,6 @@ def _leave_signals_to_the_server() -> None:
     inherited by programs that this process may start."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-
-
-def _configure_logging() -> None:
-    level = os.environ.get("PADDOCK_LOG_LEVEL", "INFO").upper()
-    logging.basicConfig(
-        level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
 
 
 def _read_line(descriptor: int) -> bytes:

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import MutableMapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import msgspec
 
@@ -22,6 +23,23 @@ LONGEST_SOCKET_PATH = 107
 
 SECRETS = {"frontend": {"api_key"}, "model": {"hf_token"}}
 """What the engine has no use for and is therefore not told."""
+
+
+class Engine(Protocol):
+    """An engine core that was started, in a process or a thread of its own."""
+
+    @property
+    def address(self) -> str:
+        """Where the core's ROUTER is bound."""
+
+    def poll(self) -> int | None:
+        """The exit code; None while the engine runs."""
+
+    def failure(self) -> str | None:
+        """Why the engine ended, in words for the user; None while it runs and after a stop that was asked for."""
+
+    def stop(self) -> None:
+        """End the engine and remove its socket. Safe to call twice."""
 
 
 class EngineProcess:
@@ -43,7 +61,7 @@ class EngineProcess:
 
         Raises `OSError` when no process can be started.
         """
-        engine = cls(_private_folder())
+        engine = cls(private_folder())
         # The kernel ties a child's life to the thread that started it, so that thread must live as long as the child.
         threading.Thread(target=engine._attend, args=(config, model_path), name="engine", daemon=True).start()
         engine._launched.wait()
@@ -116,21 +134,37 @@ class EngineProcess:
         self._ended.set()
 
 
-def _private_folder() -> Path:
-    """A new folder that only this user may enter, with a path short enough for a socket's address."""
-    folder = tempfile.mkdtemp(prefix="paddock-")
+def private_folder() -> Path:
+    """A new folder that only this user may enter, for sockets: under PADDOCK_RPC_BASE_PATH, or where there is room.
+
+    Raises `OSError`, in words for the user, when the chosen folder cannot hold one.
+    """
+    chosen = os.environ.get("PADDOCK_RPC_BASE_PATH", "").strip() or None
+    try:
+        folder = tempfile.mkdtemp(prefix="paddock-", dir=chosen)
+    except OSError as error:
+        where = f"PADDOCK_RPC_BASE_PATH {chosen}" if chosen else "the temporary folder"
+        raise OSError(f"{where} takes no new folder ({error.strerror}); name a writable one") from error
     if len(f"{folder}/engine".encode()) > LONGEST_SOCKET_PATH:
         os.rmdir(folder)
+        if chosen:
+            raise OSError(
+                f"PADDOCK_RPC_BASE_PATH {chosen} is too long for a socket's address; use a shorter one"
+            )
         folder = tempfile.mkdtemp(prefix="paddock-", dir="/tmp")
     return Path(folder)
+
+
+def without_spinning(environ: MutableMapping[str, str]) -> None:
+    """Spinning OpenMP threads starve the server, and each other where pods share cores. Before torch is loaded."""
+    environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _spawn(
     address: str, config: ServeConfig, model_path: Path, reason_descriptor: int
 ) -> subprocess.Popen[bytes]:
     environ = {name: value for name, value in os.environ.items() if name != "PADDOCK_API_KEY"}
-    # Spinning OpenMP threads starve the server, and each other where pods share cores.
-    environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    without_spinning(environ)
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "paddock.engine.core_process", str(reason_descriptor)],
         stdin=subprocess.PIPE,

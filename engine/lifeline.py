@@ -13,8 +13,11 @@ PR_SET_PDEATHSIG = 1
 class Lifeline:
     """The reading end of a pipe that the parent holds open. It ends when the parent closes it, or dies."""
 
-    def __init__(self, descriptor: int, grace_seconds: float = 3.0) -> None:
-        """Once the pipe ends, a process that is still there after `grace_seconds` (stuck in a step) is ended."""
+    def __init__(self, descriptor: int, grace_seconds: float | None = 3.0) -> None:
+        """Once the pipe ends, a process that is still there after `grace_seconds` (stuck in a step) is ended.
+
+        None leaves that to others: an engine that shares its process must not end it.
+        """
         self.descriptor = descriptor
         self._grace_seconds = grace_seconds
         self._has_ended = False
@@ -28,6 +31,8 @@ class Lifeline:
         while os.read(self.descriptor, 1024):
             pass
         self._has_ended = True
+        if self._grace_seconds is None:
+            return
         time.sleep(self._grace_seconds)
         os._exit(1)
 

@@ -1,6 +1,5 @@
 """The ASGI application of one served model."""
 
-from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
@@ -8,21 +7,27 @@ from paddock.engine.config import FrontendConfig
 from paddock.server.errors import HANDLERS
 from paddock.server.middleware.api_key import ApiKeys
 from paddock.server.middleware.body_limit import BodyLimit
+from paddock.server.middleware.imported import wrap
+from paddock.server.middleware.load import LoadTracking
 from paddock.server.middleware.request_id import RequestId
 from paddock.server.middleware.root_path import RootPath
-from paddock.server.routes import chat, completions, health, models
+from paddock.server.openapi import Application
+from paddock.server.routes.selection import routers
 from paddock.server.serving import Serving
 
 
 def create_app(serving: Serving, frontend: FrontendConfig) -> ASGIApp:
     """Routes inside layers. The layers stand outside of FastAPI, so that its own error pages pass them, too."""
-    # Requests are read by our own strict models, so a generated schema page would show empty bodies: none is made.
-    app = FastAPI(title="Paddock", openapi_url=None, exception_handlers=HANDLERS)
+    document = None if frontend.disable_fastapi_docs else "/openapi.json"
+    app = Application(title="Paddock", openapi_url=document, exception_handlers=HANDLERS)
+    app.asks_for_key = bool(frontend.api_key)
     app.router.redirect_slashes = False
     app.state.serving = serving
-    for family in (chat, completions, models, health):
-        app.include_router(family.router)
+    for router in routers(frontend, open_development=serving.development is not None):
+        app.include_router(router)
     layers: ASGIApp = BodyLimit(app)
+    if frontend.enable_server_load_tracking:
+        layers = app.state.load = LoadTracking(layers)
     if frontend.api_key:
         layers = ApiKeys(layers, frontend.api_key)
     layers = CORSMiddleware(
@@ -33,4 +38,5 @@ def create_app(serving: Serving, frontend: FrontendConfig) -> ASGIApp:
         allow_credentials=frontend.allow_credentials,
         expose_headers=["x-request-id"],
     )
-    return RequestId(RootPath(layers, frontend.root_path or ""))
+    layers = wrap(layers, frontend.middleware)
+    return RequestId(RootPath(layers, frontend.root_path or ""), always=frontend.enable_request_id_headers)

@@ -16,6 +16,7 @@ from paddock.engine.messages import (
     Hello,
     Ready,
     RequestRefused,
+    ResetPrefixCache,
     StepOutputs,
     ToCore,
     decode_for_server,
@@ -37,9 +38,16 @@ class EngineClient:
     in one pass, without a task switch per token.
     """
 
-    def __init__(self, address: str, metrics: Metrics, step_timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        address: str,
+        metrics: Metrics,
+        step_timeout_seconds: float,
+        silence_timeout_seconds: float = HEARTBEAT_TIMEOUT_SECONDS,
+    ) -> None:
         self._metrics = metrics
         self._step_timeout = step_timeout_seconds
+        self._silence_timeout = silence_timeout_seconds
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -93,13 +101,18 @@ class EngineClient:
         if self.draining:
             raise unavailable("The server is shutting down; send the request again.", RETRY_AFTER_SECONDS)
 
+    def reset_prefix_cache(self) -> None:
+        """Have the engine forget every cached block that no running request uses. Raises ApiError 503."""
+        self.refuse_if_unavailable()
+        self._send(ResetPrefixCache())
+
     def stuck(self) -> str | None:
         """Why the engine makes no progress, or None while it does."""
         if self.failure is not None:
             return self.failure
         self._read()  # what already lies in the socket is news, too
         silence = time.monotonic() - self._last_heard
-        if silence > HEARTBEAT_TIMEOUT_SECONDS:
+        if silence > self._silence_timeout:
             return f"the engine has been silent for {silence:.0f} s"
         if self._step_age > self._step_timeout:
             return f"the engine's step has been running for {self._step_age:.0f} s"

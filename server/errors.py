@@ -1,5 +1,6 @@
 """Errors as OpenAI clients expect them: one JSON envelope for every answer that is not a success."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,11 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
+from paddock.server.middleware.request_id import request_id_of
+
+logger = logging.getLogger("paddock.server.errors")
 ERROR_TYPES = {
     400: "BadRequestError",
     401: "AuthenticationError",
@@ -31,7 +36,8 @@ class ApiError(Exception):
     def __init__(
         self, status: int, message: str, param: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(message)
+        # What a log shows of it; it may quote a request, whose line breaks must not look like lines of ours.
+        super().__init__(repr(message[:MAX_MESSAGE_CHARACTERS])[1:-1])
         self.status = status
         self.message = message[:MAX_MESSAGE_CHARACTERS]
         self.param = param
@@ -59,8 +65,23 @@ def unavailable(message: str, retry_after_seconds: int = 1) -> ApiError:
     return ApiError(503, message, headers={"retry-after": str(retry_after_seconds)})
 
 
+def log_stack(scope: Scope, error: ApiError) -> None:
+    """--log-error-stack: where in the server an error answer came from."""
+    if error.status != CLIENT_CLOSED_REQUEST and scope["app"].state.serving.frontend.log_error_stack:
+        where = f"{scope['method']} {scope['path']}"
+        logger.error(
+            "request %s: %s is answered %d: %s",
+            request_id_of(scope),
+            where,
+            error.status,
+            error,
+            exc_info=error,
+        )
+
+
 async def answer_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
+    log_stack(request.scope, error)
     return error.response()
 
 
@@ -72,7 +93,9 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
         405: f"{request.method} is not allowed on {request.url.path}.",
     }
     message = messages.get(error.status_code, str(error.detail))
-    return ApiError(error.status_code, message, headers=error.headers).response()
+    answered = ApiError(error.status_code, message, headers=error.headers)
+    log_stack(request.scope, answered.with_traceback(error.__traceback__))
+    return answered.response()
 
 
 async def answer_unexpected(request: Request, error: Exception) -> Response:

@@ -1,9 +1,11 @@
 """Prometheus metrics under the `vllm:` names that dashboards and autoscalers already query."""
 
+import os
 from collections.abc import Sequence as Values
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
@@ -24,6 +26,8 @@ CHOICE_BUCKETS = (1, 2, 5, 10, 20)
 FINISH_REASONS = ("stop", "length", "abort", "error")
 LABELS = ("model_name", "engine")
 ENGINE = "0"
+SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""Where the library keeps the values of several processes, when this is set before it is imported."""
 
 
 def one_two_five(limit: int) -> list[int]:
@@ -39,10 +43,12 @@ def one_two_five(limit: int) -> list[int]:
 class Metrics:
     """All series of one server, each bound to its labels once: observing takes no look-up."""
 
-    def __init__(self, model_name: str) -> None:
+    def __init__(self, model_name: str, speaks_for_engine: bool = True) -> None:
+        """`speaks_for_engine`: every server of an engine hears what its steps added, and one alone counts it."""
         self.registry = CollectorRegistry(auto_describe=True)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
+        self._speaks_for_engine = speaks_for_engine
         self._model_name = model_name
         self.stats = EngineStats(0, 0, 0.0, 0, 0, 0, 0, 0)
         self._running = self._gauge("num_requests_running", "Requests in the batch now.")
@@ -99,7 +105,13 @@ class Metrics:
             "num_gpu_blocks": str(ready.num_blocks),
         }
         labels |= settings
-        info = Gauge("vllm:cache_config_info", "Cache settings in force.", labels, registry=self.registry)
+        info = Gauge(
+            "vllm:cache_config_info",
+            "Cache settings in force.",
+            labels,
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
         info.labels(**labels).set(1)
 
     def observe_request(self, n: int, max_tokens: int | None) -> None:
@@ -147,6 +159,8 @@ class Metrics:
         self._running.set(stats.num_running)
         self._waiting.set(stats.num_waiting)
         self._cache_usage.set(stats.kv_cache_usage)
+        if not self._speaks_for_engine:
+            return
         if stats.prefix_cache_queries:
             self.cache_queries.inc(stats.prefix_cache_queries)
             self.cache_hits.inc(stats.prefix_cache_hits)
@@ -157,11 +171,20 @@ class Metrics:
             self._step_tokens.observe(tokens)
 
     def render(self) -> bytes:
-        """The Prometheus text form."""
-        return generate_latest(self.registry)
+        """The Prometheus text form, of all API servers together where there are several."""
+        folder = os.environ.get(SHARED_FOLDER_VARIABLE)
+        if folder is None:
+            return generate_latest(self.registry)
+        # Series of a process (memory, open files) have no common value; they are left out.
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
 
     def _gauge(self, name: str, meaning: str) -> Gauge:
-        return Gauge(f"vllm:{name}", meaning, LABELS, registry=self.registry).labels(self._model_name, ENGINE)
+        gauge = Gauge(f"vllm:{name}", meaning, LABELS, registry=self.registry, multiprocess_mode="mostrecent")
+        labelled = gauge.labels(self._model_name, ENGINE)
+        labelled.set(0)  # of several processes' values the one set last counts; never set would be absent
+        return labelled
 
     def _counter(self, name: str, meaning: str) -> "Total":
         return Total(

@@ -2,12 +2,17 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
+from paddock.engine.config import FrontendConfig
 from paddock.server.chat.template import ChatTemplate
 from paddock.server.engine_client import EngineClient
 from paddock.server.errors import ApiError, bad_request
+from paddock.server.generation.answer_parsers import AnswerParsers
 from paddock.server.generation.sampling import ModelLimits
 from paddock.server.metrics import Metrics
 from paddock.server.sampling_defaults import SamplingDefaults
@@ -29,7 +34,12 @@ class Serving:
     limits: ModelLimits
     client: EngineClient
     metrics: Metrics
+    frontend: FrontendConfig
+    parsers: AnswerParsers = field(default_factory=AnswerParsers)
     log_requests: bool = False
+    development: Mapping[str, Any] | None = None
+    """The effective configuration, without secrets, for the development routes; None keeps those closed."""
+
     created: int = field(default_factory=lambda: int(time.time()))
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "tokenize"))
 
@@ -40,6 +50,16 @@ class Serving:
         if asked not in self.model_names:
             raise ApiError(404, f"The model `{asked[:200]}` does not exist.", "model")
         return asked
+
+    @cached_property
+    def sets_special_tokens_apart(self) -> bool:
+        """Whether the tokenizer writes two special tokens in a row with something between them."""
+        for token in self.tokenizer.special_tokens.values():
+            [token_id, *_] = self.tokenizer.encode(token, False)
+            return (
+                self.tokenizer.decode([token_id] * 2, False) != self.tokenizer.decode([token_id], False) * 2
+            )
+        return False
 
     async def encode(self, texts: list[str], add_special_tokens: bool, field: str) -> list[list[int]]:
         """Token ids of prompts. Raises ApiError 400 for a text that cannot fit, without tokenizing it."""

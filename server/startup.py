@@ -5,15 +5,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paddock.engine.config import ServeConfig
-from paddock.engine.models.checkpoint import resolve_model
+from paddock.engine.models.checkpoint import resolve_model, resolve_tokenizer
 from paddock.engine.models.errors import CheckpointError
 from paddock.engine.models.shape import ModelShape
 from paddock.engine.settings import EngineSettings
-from paddock.server.chat.template import ChatTemplate, load_chat_template
-from paddock.server.sampling_defaults import SamplingDefaults, read_sampling_defaults
-from paddock.server.tokens.tokenizer import Tokenizer
+from paddock.server.chat.template import ChatTemplate, TemplateError, load_chat_template
+from paddock.server.generation.answer_parsers import AnswerParsers
+from paddock.server.listener import PortError
+from paddock.server.middleware.imported import MiddlewareError
+from paddock.server.middleware.imported import load as load_middleware
+from paddock.server.reasoning.registry import ReasoningParserError
+from paddock.server.sampling_defaults import GenerationConfigError, SamplingDefaults, read_sampling_defaults
+from paddock.server.tls import TlsError, new_context
+from paddock.server.tokens.choice import load_tokenizer
+from paddock.server.tokens.tokenizer import Tokenizer, TokenizerError
+from paddock.server.tools.registry import ToolParserError
 
 LONGEST_TIMEOUT_SECONDS = 86_400.0
+LEAST_SILENCE_SECONDS = 2.0
 
 
 class StartError(Exception):
@@ -28,40 +37,50 @@ class Assets:
     tokenizer: Tokenizer
     chat_template: ChatTemplate | None
     defaults: SamplingDefaults
+    parsers: AnswerParsers
+
+
+START_FAILURES = (
+    CheckpointError,
+    GenerationConfigError,
+    MiddlewareError,
+    PortError,
+    ReasoningParserError,
+    StartError,
+    TemplateError,
+    TlsError,
+    TokenizerError,
+    ToolParserError,
+)
+"""What keeps a server from starting and is told in words, without a traceback."""
 
 
 def load_assets(config: ServeConfig) -> Assets:
     """Find the model and read what the engine is not needed for.
 
-    Raises CheckpointError, SettingsError, TokenizerError, TemplateError or GenerationConfigError, each with a
-    text to print.
+    Raises SettingsError or one of START_FAILURES, each with a text to print.
     """
+    # Read for their errors alone: each API server reads them again.
+    load_middleware(config.frontend.middleware)
+    if config.frontend.ssl_certfile is not None:
+        new_context(config.frontend)
     model_path = resolve_model(config.model, config.load)
     # Resolved here for its errors alone; the engine's process derives the same values for itself.
     EngineSettings.resolve(config, ModelShape.read(model_path, config.model))
-    named = config.model.tokenizer
-    tokenizer = Tokenizer(model_path if named is None else _tokenizer_folder(config, named))
+    tokenizer = load_tokenizer(config.model, resolve_tokenizer(config.model, config.load, model_path))
     return Assets(
         model_path=model_path,
         tokenizer=tokenizer,
-        chat_template=load_chat_template(tokenizer, config.frontend.chat_template),
+        chat_template=load_chat_template(
+            tokenizer, config.frontend.chat_template, config.frontend.chat_template_content_format
+        ),
         defaults=read_sampling_defaults(
             model_path,
             config.model.generation_config,
             config.model.override_generation_config.model_dump(exclude_none=True),
         ),
+        parsers=AnswerParsers.load(config.frontend, config.structured_outputs.reasoning_parser, tokenizer),
     )
-
-
-def _tokenizer_folder(config: ServeConfig, name: str) -> Path:
-    """A tokenizer is found like a model, but for the weights."""
-    try:
-        return resolve_model(
-            config.model.model_copy(update={"model": name}),
-            config.load.model_copy(update={"load_format": "dummy"}),
-        )
-    except CheckpointError as error:
-        raise CheckpointError(f"--tokenizer: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +89,8 @@ class Timeouts:
 
     drain: float = 300.0
     step: float = 300.0
+    silence: float = 10.0
+    """How long the engine may say nothing, not even that it works, before it counts as lost (PADDOCK_RPC_TIMEOUT)."""
 
     @staticmethod
     def read(environ: Mapping[str, str]) -> "Timeouts":
@@ -77,7 +98,21 @@ class Timeouts:
         return Timeouts(
             _seconds(environ, "PADDOCK_DRAIN_TIMEOUT_SECONDS", Timeouts().drain),
             _seconds(environ, "PADDOCK_STEP_TIMEOUT_SECONDS", Timeouts().step),
+            _silence(environ),
         )
+
+
+def _silence(environ: Mapping[str, str]) -> float:
+    text = environ.get("PADDOCK_RPC_TIMEOUT", "").strip()
+    if not text:
+        return Timeouts().silence
+    milliseconds = int(text) if text.isdecimal() else 0
+    if not LEAST_SILENCE_SECONDS <= milliseconds / 1000 <= LONGEST_TIMEOUT_SECONDS:
+        raise StartError(
+            f"PADDOCK_RPC_TIMEOUT is {text!r}; it must be a whole number of milliseconds from "
+            f"{1000 * LEAST_SILENCE_SECONDS:.0f} to {1000 * LONGEST_TIMEOUT_SECONDS:.0f}: the engine speaks each second."
+        )
+    return milliseconds / 1000
 
 
 def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from paddock.server.errors import bad_request
-from paddock.server.protocol.chat import AssistantMessage, Message, TextPart, ToolCall, ToolMessage
+from paddock.server.protocol.conversation import AssistantMessage, Message, TextPart, ToolCall, ToolMessage
 
 
 def template_messages(messages: Sequence[Message], as_parts: bool) -> list[dict[str, Any]]:

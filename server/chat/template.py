@@ -1,12 +1,16 @@
 """Render chat messages with the model's template, or the one the operator of the server gave."""
 
 import json
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import jinja2.meta
 import jinja2.nodes
 
+from paddock.server.chat.content_format import ContentFormat, wants_parts
 from paddock.server.chat.environment import template_environment
 from paddock.server.tokens.tokenizer import Tokenizer
 
@@ -22,23 +26,30 @@ class TemplateError(Exception):
 class ChatTemplate:
     """A compiled template with the tokenizer's special tokens as variables."""
 
-    def __init__(self, source: str, special_tokens: dict[str, str]) -> None:
+    def __init__(
+        self, source: str, special_tokens: Mapping[str, str], content_format: ContentFormat = "auto"
+    ) -> None:
         self.source = source
         environment = template_environment()
         try:
             self._template = environment.from_string(source)
-            self.wants_parts = _iterates_content(environment.parse(source))
+            tree = environment.parse(source)
+            self.wants_parts = wants_parts(tree, content_format)
+            self.variables = jinja2.meta.find_undeclared_variables(tree)
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(
-                f"line {error.lineno} of the chat template cannot be compiled: {error.message}. Give a working one "
-                "with --chat-template."
+                f"line {error.lineno} of the chat template cannot be compiled: {error.message}"
             ) from error
+        except Exception as error:  # Python's own limits, on nesting for example
+            raise TemplateError(f"the chat template cannot be compiled: {error}") from error
+        self.reads_tools = any(name.name == "tools" for name in tree.find_all(jinja2.nodes.Name))
         self._special_tokens = special_tokens
 
     def render(
         self,
         messages: list[dict[str, Any]],
         *,
+        tools: list[dict[str, Any]] | None = None,
         documents: list[dict[str, Any]] | None = None,
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
@@ -51,7 +62,7 @@ class ChatTemplate:
         try:
             text = self._template.render(
                 messages=shown,
-                tools=None,
+                tools=tools,
                 documents=documents,
                 add_generation_prompt=add_generation_prompt,
                 **{**self._special_tokens, **(variables or {})},
@@ -89,29 +100,29 @@ def _cut_at_mark(text: str) -> str:
     return text[:at] if kept else text[:at].rstrip()
 
 
-def _iterates_content(tree: jinja2.nodes.Template) -> bool:
-    """Whether the template loops over a message's content, that is, wants a list of typed parts."""
-    return any(_is_content(loop.iter) for loop in tree.find_all(jinja2.nodes.For))
+@lru_cache(maxsize=32)
+def requested_template(
+    source: str, special_tokens: tuple[tuple[str, str], ...], content_format: ContentFormat
+) -> ChatTemplate:
+    """The template of a request; callers send the same one again and again. Raises TemplateError."""
+    return ChatTemplate(source, dict(special_tokens), content_format)
 
 
-def _is_content(node: jinja2.nodes.Node) -> bool:
-    if isinstance(node, jinja2.nodes.Getattr):
-        return node.attr == "content"
-    return (
-        isinstance(node, jinja2.nodes.Getitem)
-        and isinstance(node.arg, jinja2.nodes.Const)
-        and node.arg.value == "content"
-    )
-
-
-def load_chat_template(tokenizer: Tokenizer, chosen: str | None) -> ChatTemplate | None:
+def load_chat_template(
+    tokenizer: Tokenizer, chosen: str | None, content_format: ContentFormat = "auto"
+) -> ChatTemplate | None:
     """`--chat-template` (a path, the text itself, or the name of one of the model's), else the model's own.
 
     None when there is none: completions still work then. Raises TemplateError when the chosen one cannot be used.
     """
     own = _own_templates(tokenizer)
     source = own.get("default") if chosen is None else own.get(chosen) or _read_chosen(chosen)
-    return None if source is None else ChatTemplate(source, tokenizer.special_tokens)
+    if source is None:
+        return None
+    try:
+        return ChatTemplate(source, tokenizer.special_tokens, content_format)
+    except TemplateError as error:
+        raise TemplateError(f"{error}. Give a working one with --chat-template.") from error
 
 
 def _read_chosen(chosen: str) -> str:

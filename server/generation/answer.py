@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from paddock.engine.messages import AddRequest
+from paddock.engine.messages import AddRequest, RequestOutput
 from paddock.server.engine_client import EngineClient
-from paddock.server.errors import ApiError
+from paddock.server.errors import ApiError, log_stack
 from paddock.server.generation.choice import Choice, Piece
 from paddock.server.generation.format import ReplyFormat, TokenCount
 from paddock.server.generation.stream import Batch, Generation
 from paddock.server.protocol.replies import DONE_EVENT, KEEP_ALIVE_EVENT
+from paddock.server.request_log import OutputLog
 
 logger = logging.getLogger("paddock.server")
 KEEP_ALIVE_SECONDS = 15.0
@@ -35,8 +36,8 @@ class StreamChoice:
 
 
 class Answer(Response):
-    """Runs one generation request to its end. Errors before the first byte have their own status; later ones
-    travel as an event.
+    """Runs one generation request to its end. Errors before the first byte are raised, so that the application answers
+    them with their own status; later ones travel as an event.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Answer(Response):
         tokens: TokenCount,
         how: StreamChoice,
         choices_per_prompt: int,
+        output_log: OutputLog | None = None,
     ) -> None:
         super().__init__()
         self._client = client
@@ -57,21 +59,21 @@ class Answer(Response):
         self._tokens = tokens
         self._how = how
         self._choices_per_prompt = choices_per_prompt
+        self._output_log = output_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            generation = self._client.start(self._requests)
-        except ApiError as error:
-            await error.response()(scope, receive, send)
-            return
+        generation = self._client.start(self._requests)
         watcher = asyncio.create_task(_watch(receive, generation))
         try:
-            await (self._stream(generation, send) if self._how.stream else self._gather(generation, send))
-        except ApiError as error:
-            await error.response()(scope, receive, send)
+            if self._how.stream:
+                await self._stream(generation, scope, send)
+            else:
+                await self._gather(generation, send)
         finally:
             watcher.cancel()
             generation.abort_all()
+            if self._output_log is not None:
+                self._output_log.close()
 
     async def _gather(self, generation: Generation, send: Send) -> None:
         pieces = [Piece() for _ in self._choices]
@@ -83,17 +85,17 @@ class Answer(Response):
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _stream(self, generation: Generation, send: Send) -> None:
+    async def _stream(self, generation: Generation, scope: Scope, send: Send) -> None:
         # The engine may refuse; until it has spoken (or for a while) the status stays open.
         timer = _KeepAlive(generation)
         try:
             batch = await generation.next()
             await send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
-            await self._send_events(generation, batch, send)
+            await self._send_events(generation, batch, scope, send)
         finally:
             timer.cancel()
 
-    async def _send_events(self, generation: Generation, batch: Batch, send: Send) -> None:
+    async def _send_events(self, generation: Generation, batch: Batch, scope: Scope, send: Send) -> None:
         head = self._reply.opening()
         try:
             while True:
@@ -113,6 +115,7 @@ class Answer(Response):
                 body += self._reply.usage_event(self._tokens.usage())
             body += DONE_EVENT
         except ApiError as error:
+            log_stack(scope, error)
             body = error.events()
         except Exception:
             logger.exception("a stream failed")
@@ -140,7 +143,9 @@ class Answer(Response):
             piece = choice.push(output)
             self._tokens.add_completion(piece.num_tokens)
             if piece.finish_reason == "error":
-                raise ApiError(500, "The engine failed on this request; its log says why.")
+                raise failure(output)
+            if self._output_log is not None:
+                self._output_log.add(index, piece)
             if choice.finished and output.finish_reason is None:
                 generation.complete(index)
             if index in pieces:
@@ -148,6 +153,12 @@ class Answer(Response):
             else:
                 pieces[index] = piece
         return list(pieces.items())
+
+
+def failure(output: RequestOutput) -> ApiError:
+    """The engine ended this request alone. Sending it again would change nothing, which clients are told."""
+    reason = output.error or "its log says why"
+    return ApiError(500, f"The engine failed on this request: {reason}.", headers={"x-should-retry": "false"})
 
 
 class _KeepAlive:

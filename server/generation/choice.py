@@ -13,6 +13,9 @@ class Piece:
 
     text: str = ""
     num_tokens: int = 0
+    token_ids: list[int] | None = None
+    """Kept when the caller wants them."""
+
     logprobs: list[PositionLogprobs] = field(default_factory=list)
     text_offsets: list[int] = field(default_factory=list)
     """Per entry of `logprobs`: characters of generated text before that token."""
@@ -23,6 +26,8 @@ class Piece:
     def extend(self, later: "Piece") -> None:
         self.text += later.text
         self.num_tokens += later.num_tokens
+        if later.token_ids is not None:
+            self.token_ids = (self.token_ids or []) + later.token_ids
         self.logprobs += later.logprobs
         self.text_offsets += later.text_offsets
         self.prompt_logprobs = self.prompt_logprobs or later.prompt_logprobs
@@ -40,11 +45,13 @@ class Choice:
         *,
         min_tokens: int = 0,
         include_stop: bool = False,
+        keep_ids: bool = False,
     ) -> None:
         self._detokenizer = detokenizer
         self._stops = StopStrings(stop, include_stop) if stop else None
         self._min_tokens = min_tokens
         self._include_stop = include_stop
+        self._keep_ids = keep_ids
         self._characters = 0
         self.num_tokens = 0
         self.finished = False
@@ -63,9 +70,12 @@ class Choice:
                 piece.logprobs.append(output.logprobs[position])
             if piece.finish_reason is not None:
                 self.finished = True
-                return piece
-        if output.finish_reason is not None:
-            self._finish(piece, output)
+                break
+        else:
+            if output.finish_reason is not None:
+                self._finish(piece, output)
+        if self._keep_ids:
+            piece.token_ids = output.new_token_ids[: piece.num_tokens]
         return piece
 
     def _add_token(self, piece: Piece, token_id: int, shown: bool) -> None:

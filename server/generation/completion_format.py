@@ -35,6 +35,9 @@ class CompletionOptions:
     shows_tokens: bool
     """False when a token is generated only because the engine cannot do without (max_tokens 0 with echo)."""
 
+    prompt_token_ids: list[list[int]] | None = None
+    """Of each prompt, when the caller wants token ids."""
+
 
 class CompletionFormat:
     """Choice i belongs to prompt i // n; with echo each choice begins with its prompt."""
@@ -60,7 +63,7 @@ class CompletionFormat:
     def events(self, index: int, piece: Piece, usage: Usage | None) -> bytes:
         choice = self._choice(index, piece)
         tokens_shown = choice.logprobs is not None and choice.logprobs.tokens
-        if not choice.text and not tokens_shown and choice.finish_reason is None:
+        if not (choice.text or tokens_shown or choice.token_ids) and choice.finish_reason is None:
             return b""
         return event(self._reply([choice], usage))
 
@@ -82,7 +85,12 @@ class CompletionFormat:
         if self._options.logprobs is not None:
             first = piece.prompt_logprobs or [] if begins else None
             logprobs = self._token_logprobs(shown, echoed, first, self._options.logprobs)
-        return TextChoice(index, text, logprobs, shown.finish_reason, shown.stop_reason)
+        choice = TextChoice(index, text, logprobs, shown.finish_reason, shown.stop_reason)
+        if self._options.prompt_token_ids is not None:
+            choice.token_ids = shown.token_ids or []
+            if begins:
+                choice.prompt_token_ids = self._options.prompt_token_ids[index // self._n]
+        return choice
 
     def _token_logprobs(
         self, piece: Piece, echoed: EchoedPrompt | None, prompt: list[PositionLogprobs] | None, top: int

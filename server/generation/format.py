@@ -44,6 +44,9 @@ class TokenCount:
     prompt_tokens: int
     completion_tokens: int = 0
     cached_tokens: int = 0
+    shows_cached: bool = False
+    """--enable-prompt-tokens-details."""
+
     generates: bool = True
     """False for max_tokens 0: the one token that the engine cannot do without is not the caller's."""
 
@@ -56,5 +59,5 @@ class TokenCount:
             self.prompt_tokens,
             self.completion_tokens,
             self.prompt_tokens + self.completion_tokens,
-            PromptTokensDetails(self.cached_tokens),
+            PromptTokensDetails(self.cached_tokens) if self.shows_cached else None,
         )

@@ -7,6 +7,7 @@ from paddock.server.errors import bad_request
 from paddock.server.protocol.common import GenerationRequest
 from paddock.server.sampling_defaults import SamplingDefaults
 
+BadWords = tuple[tuple[int, ...], ...]
 MAX_BIAS = 100.0
 SEED_MASK = 2**63 - 1
 SEED_STRIDE = 0x1E3779B97F4A7C15
@@ -22,6 +23,8 @@ class ModelLimits:
     max_logprobs: int
     """-1 for no limit."""
     priority_scheduling: bool = False
+    reports_logits: bool = False
+    """--logprobs-mode asks for logits in place of log-probabilities."""
 
 
 def check_tokens(token_ids: list[int] | tuple[int, ...], limits: ModelLimits, field: str) -> None:
@@ -37,12 +40,18 @@ def check_against_model(request: GenerationRequest, limits: ModelLimits) -> None
     """Raise ApiError 400 for what only the served model can tell: vocabulary, logprobs cap, priority."""
     check_tokens(request.stop_token_ids, limits, "stop_token_ids")
     check_tokens(tuple(request.logit_bias), limits, "logit_bias")
+    check_tokens(request.allowed_token_ids or (), limits, "allowed_token_ids")
     for field in ("top_logprobs", "logprobs", "prompt_logprobs"):
         asked = getattr(request, field, None)
         if isinstance(asked, bool) or asked is None or limits.max_logprobs < 0:
             continue
         if asked > limits.max_logprobs:
             raise bad_request(f"{field} is {asked}; this server allows up to {limits.max_logprobs}.", field)
+    if request.use_beam_search and limits.reports_logits:
+        raise bad_request(
+            "use_beam_search adds up log-probabilities, and --logprobs-mode of this server reports logits instead.",
+            "use_beam_search",
+        )
     if request.priority != 0 and not limits.priority_scheduling:
         raise bad_request("priority needs a server started with --scheduling-policy priority.", "priority")
 
@@ -67,9 +76,10 @@ def sampling_for_choice(
     choice: int,
     max_tokens: int,
     prompt_logprobs: int | None,
+    bad_words: BadWords,
     defaults: SamplingDefaults,
 ) -> SamplingParams:
-    """Parameters of one of the n choices: all alike but for the seed."""
+    """Parameters of one of the n choices: all alike but for the seed. `bad_words` are the request's as tokens."""
     top_k = defaults.top_k if request.top_k is None else max(request.top_k, 0)
     return SamplingParams(
         max_tokens=max(max_tokens, 1),
@@ -85,6 +95,10 @@ def sampling_for_choice(
         stop_token_ids=tuple(request.stop_token_ids),
         ignore_eos=request.ignore_eos,
         logit_bias={token: max(-MAX_BIAS, min(MAX_BIAS, bias)) for token, bias in request.logit_bias.items()},
+        allowed_token_ids=tuple(request.allowed_token_ids or ()),
+        bad_words=bad_words,
+        logits_processors={named.qualname: named.kwargs for named in request.logits_processors},
+        extra_args=request.vllm_xargs,
         logprobs=request.top_logprobs_wanted(),
         prompt_logprobs=prompt_logprobs,
     )

@@ -1,4 +1,4 @@
-"""Every response carries x-request-id: the caller's own when it is sane, else a new one."""
+"""The id of a request: the caller's own when it is sane, else a new one. Logs use it, and X-Request-Id shows it."""
 
 from typing import Any
 from uuid import uuid4
@@ -10,19 +10,24 @@ SCOPE_KEY = "paddock.request_id"
 
 
 class RequestId:
-    def __init__(self, app: ASGIApp) -> None:
+    """`always` puts the header on every response; otherwise errors and callers who sent one get it."""
+
+    def __init__(self, app: ASGIApp, always: bool) -> None:
         self._app = app
+        self._always = always
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _callers_id(scope["headers"]) or uuid4().hex.encode()
-        scope[SCOPE_KEY] = request_id.decode("ascii")
+        given = _callers_id(scope["headers"])
+        shown = self._always or given is not None
+        scope[SCOPE_KEY] = uuid4().hex if given is None else given
 
         async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+            if message["type"] == "http.response.start" and (shown or message["status"] >= 400):
+                header = (b"x-request-id", request_id_of(scope).encode())
+                message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
         await self._app(scope, receive, send_with_id)
@@ -33,9 +38,19 @@ def request_id_of(scope: Scope) -> str:
     return str(found)
 
 
-def _callers_id(headers: list[tuple[bytes, bytes]]) -> bytes | None:
+def rename_request(scope: Scope, request_id: str) -> None:
+    """Take the id that stands in the body; it must be sane."""
+    scope[SCOPE_KEY] = request_id
+
+
+def is_sane(request_id: str) -> bool:
+    """Visible ASCII of a bounded length: safe in a header and in a log."""
+    return 0 < len(request_id) <= MAX_CHARACTERS and all("!" <= character <= "~" for character in request_id)
+
+
+def _callers_id(headers: list[tuple[bytes, bytes]]) -> str | None:
     for name, value in headers:
         if name == b"x-request-id":
-            sane = 0 < len(value) <= MAX_CHARACTERS and all(0x20 < byte < 0x7F for byte in value)
-            return value if sane else None
+            text = value.decode("latin-1")
+            return text if is_sane(text) else None
     return None

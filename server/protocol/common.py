@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from paddock.server.middleware.request_id import MAX_CHARACTERS, is_sane
+from paddock.server.protocol.beam import refuse_beam_conflicts
 from paddock.server.protocol.unsupported import NO_EFFECT, NOTHING_ASKED
 
 INT64 = 2**63
@@ -13,6 +15,10 @@ MAX_STOPS = 64
 MAX_BIASES = 4_096
 MAX_STOP_CHARACTERS = 1_000
 MAX_STOP_TOKENS = 1_024
+MAX_ALLOWED_TOKENS = 16_384
+MAX_BAD_WORDS = 256
+MAX_BAD_WORD_CHARACTERS = 200
+MAX_PROCESSORS = 16
 TokenId = Annotated[int, Field(ge=0, lt=INT64)]
 
 
@@ -47,6 +53,18 @@ class ResponseFormat(StrictModel):
     type: Literal["text"] = Field(description="JSON output comes with structured output")
 
 
+class NamedProcessor(StrictModel):
+    """A logits processor of the user's own; a bare string is its name."""
+
+    qualname: str = Field(min_length=1, max_length=256)
+    kwargs: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"qualname": value} if isinstance(value, str) else value
+
+
 class GenerationRequest(StrictModel):
     """Sampling, stopping and output options; unset sampling values come from the model's generation config."""
 
@@ -55,6 +73,11 @@ class GenerationRequest(StrictModel):
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
     n: int = Field(1, ge=1, le=MAX_CHOICES)
+    use_beam_search: bool = False
+    """n is the number of beams then."""
+
+    length_penalty: float = Field(1.0, ge=-10, le=10)
+    early_stopping: bool = False
     max_tokens: int | None = Field(None, ge=1, lt=INT64)
     min_tokens: int = Field(0, ge=0, lt=INT64)
     temperature: float | None = Field(None, ge=0, le=2)
@@ -70,12 +93,23 @@ class GenerationRequest(StrictModel):
     include_stop_str_in_output: bool = False
     ignore_eos: bool = False
     skip_special_tokens: bool = True
+    spaces_between_special_tokens: bool = True
     logit_bias: dict[int, float] = {}
+    allowed_token_ids: Annotated[list[TokenId], Field(fail_fast=True)] | None = Field(
+        None, min_length=1, max_length=MAX_ALLOWED_TOKENS
+    )
+    bad_words: list[str] = Field(default=[], max_length=MAX_BAD_WORDS)
+    logits_processors: list[NamedProcessor] = Field(default=[], max_length=MAX_PROCESSORS)
+    vllm_xargs: dict[str, Any] = {}
     prompt_logprobs: int | None = Field(None, ge=0, lt=INT64)
-    return_tokens_as_token_ids: bool = False
+    return_tokens_as_token_ids: bool | None = None
+    """Unset leaves it to the server."""
+
+    return_token_ids: bool = False
     truncate_prompt_tokens: int | None = Field(None, ge=-1, lt=INT64)
     priority: int = Field(0, ge=-INT64, lt=INT64)
     cache_salt: str | None = Field(None, min_length=1, max_length=1_024)
+    request_id: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -99,6 +133,22 @@ class GenerationRequest(StrictModel):
             raise ValueError(f"each stop string must have 1 to {MAX_STOP_CHARACTERS} characters")
         return stops
 
+    @field_validator("bad_words")
+    @classmethod
+    def _check_bad_words(cls, words: list[str]) -> list[str]:
+        if any(not word.strip() or len(word) > MAX_BAD_WORD_CHARACTERS for word in words):
+            raise ValueError(
+                f"each must have 1 to {MAX_BAD_WORD_CHARACTERS} characters, not all of them spaces"
+            )
+        return words
+
+    @field_validator("logits_processors")
+    @classmethod
+    def _check_processors(cls, processors: list[NamedProcessor]) -> list[NamedProcessor]:
+        if len({processor.qualname for processor in processors}) < len(processors):
+            raise ValueError("names one processor twice")
+        return processors
+
     @field_validator("logit_bias", mode="before")
     @classmethod
     def _read_token_ids(cls, value: object) -> object:
@@ -119,12 +169,20 @@ class GenerationRequest(StrictModel):
             raise ValueError("must be -1 (what the context holds) or at least 1")
         return value
 
+    @field_validator("request_id")
+    @classmethod
+    def _check_request_id(cls, value: str) -> str:
+        if not is_sane(value):
+            raise ValueError(f"must be 1 to {MAX_CHARACTERS} visible ASCII characters")
+        return value
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.stream_options is not None and not self.stream:
             raise ValueError("stream_options needs stream: true")
         if self.prompt_logprobs is not None and self.stream:
             raise ValueError("prompt_logprobs cannot be streamed; leave one of the two out")
+        refuse_beam_conflicts(self)
         limit = self.token_limit()
         if limit is not None and self.min_tokens > limit:
             raise ValueError(f"min_tokens {self.min_tokens} is above max_tokens {limit}")

@@ -66,10 +66,10 @@ def _is_list_of(kind: Callable[[object], bool], value: object) -> bool:
 
 
 def _is_tokens(value: object) -> bool:
-    return _is_list_of(_is_token_id, value)
+    return _is_list_of(is_token_id, value)
 
 
-def _is_token_id(value: object) -> bool:
+def is_token_id(value: object) -> bool:
     return type(value) is int and 0 <= value < INT64
 
 

@@ -17,7 +17,11 @@ RequestModel = TypeVar("RequestModel", bound=pydantic.BaseModel)
 
 def parse_request(model: type[RequestModel], body: bytes, content_type: str | None) -> RequestModel:
     """The validated request. Raises ApiError 400."""
-    fields = _read_object(body, content_type)
+    return check_fields(model, read_object(body, content_type))
+
+
+def check_fields(model: type[RequestModel], fields: Mapping[str, Any]) -> RequestModel:
+    """The same for a body that is read already."""
     refuse_unsupported(fields)
     # null equals absent for every optional field.
     given = {name: value for name, value in fields.items() if value is not None}
@@ -27,7 +31,8 @@ def parse_request(model: type[RequestModel], body: bytes, content_type: str | No
         raise _refusal(error.errors(include_url=False), given) from None
 
 
-def _read_object(body: bytes, content_type: str | None) -> Mapping[str, Any]:
+def read_object(body: bytes, content_type: str | None) -> Mapping[str, Any]:
+    """The JSON object of a body, whatever is in it. Raises ApiError 400."""
     media_type = (content_type or "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise bad_request(

@@ -3,10 +3,18 @@
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
+
+TokenIds = list[int] | UnsetType
+"""Extension, there only when asked for."""
 
 
 class PromptTokensDetails(msgspec.Struct):
     cached_tokens: int = 0
+
+
+class CompletionTokensDetails(msgspec.Struct):
+    reasoning_tokens: int = 0
 
 
 class Usage(msgspec.Struct, omit_defaults=True):
@@ -14,6 +22,7 @@ class Usage(msgspec.Struct, omit_defaults=True):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails | None = None
+    completion_tokens_details: CompletionTokensDetails | None = None
 
 
 class TopLogprob(msgspec.Struct):
@@ -40,10 +49,26 @@ class CompletionLogprobs(msgspec.Struct):
     text_offset: list[int] = []
 
 
+class FunctionCall(msgspec.Struct):
+    name: str
+    arguments: str
+
+
+class ToolCall(msgspec.Struct):
+    id: str
+    function: FunctionCall
+    type: str = "function"
+
+
 class ChatMessage(msgspec.Struct):
-    content: str
+    content: str | None
     role: str = "assistant"
     refusal: str | None = None
+    reasoning: str | UnsetType = UNSET
+    reasoning_content: str | UnsetType = UNSET
+    """The same text under its older name."""
+
+    tool_calls: list[ToolCall] | UnsetType = UNSET
 
 
 class ChatChoice(msgspec.Struct):
@@ -52,6 +77,7 @@ class ChatChoice(msgspec.Struct):
     finish_reason: str | None
     logprobs: ChatLogprobs | None = None
     stop_reason: str | int | None = None
+    token_ids: TokenIds = UNSET
 
 
 class Delta(msgspec.Struct, omit_defaults=True):
@@ -59,11 +85,34 @@ class Delta(msgspec.Struct, omit_defaults=True):
     content: str | None = None
 
 
+class FunctionDelta(msgspec.Struct):
+    arguments: str
+    name: str | UnsetType = UNSET
+
+
+class ToolCallDelta(msgspec.Struct):
+    """Clients join texts they meet twice: id, type and name come once for a call."""
+
+    index: int
+    function: FunctionDelta
+    id: str | UnsetType = UNSET
+    type: str | UnsetType = UNSET
+
+
+class ParsedDelta(Delta, omit_defaults=True):
+    """A delta of an answer that is searched for reasoning and calls."""
+
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ToolCallDelta] | None = None
+
+
 class ChunkChoice(msgspec.Struct):
     index: int
     delta: Delta
     finish_reason: str | None = None
     logprobs: ChatLogprobs | None = None
+    token_ids: TokenIds = UNSET
 
 
 class FinishChoice(msgspec.Struct):
@@ -79,6 +128,8 @@ class TextChoice(msgspec.Struct):
     logprobs: CompletionLogprobs | None = None
     finish_reason: str | None = None
     stop_reason: str | int | None = None
+    token_ids: TokenIds = UNSET
+    prompt_token_ids: TokenIds = UNSET
 
 
 PromptLogprobs = list[dict[str, Any] | None]
@@ -95,6 +146,9 @@ class Reply(msgspec.Struct, omit_defaults=True):
     usage: Usage | None = None
     prompt_logprobs: PromptLogprobs | None = None
     """Extension: of the first prompt."""
+
+    prompt_token_ids: list[int] | None = None
+    """Extension: of a chat."""
 
 
 _encoder = msgspec.json.Encoder()

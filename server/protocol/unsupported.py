@@ -6,8 +6,6 @@ from typing import Any
 from paddock.server.errors import bad_request
 
 NOTHING_ASKED: dict[str, tuple[Any, ...]] = {
-    "tools": (),
-    "tool_choice": ("none", "auto"),
     "functions": (),
     "function_call": (),
     "structured_outputs": (),
@@ -18,27 +16,14 @@ NOTHING_ASKED: dict[str, tuple[Any, ...]] = {
     "guided_decoding_backend": (),
     "guided_whitespace_pattern": (),
     "best_of": (1,),
-    "use_beam_search": (False,),
-    "length_penalty": (1.0,),
-    "early_stopping": (False,),
     "suffix": (),
     "prompt_embeds": (),
-    "allowed_token_ids": (),
-    "bad_words": ([],),
-    "logits_processors": ([],),
-    "spaces_between_special_tokens": (True,),
-    "chat_template": (),
     "mm_processor_kwargs": (),
     "modalities": (["text"],),
     "audio": (),
     "prediction": (),
     "web_search_options": (),
-    "reasoning_effort": (),
     "kv_transfer_params": (),
-    "vllm_xargs": (),
-    "request_id": (),
-    "return_token_ids": (False,),
-    "include_reasoning": (True,),
 }
 INSTEAD = {
     "guided_json": "its name is structured_outputs.json now",
@@ -49,8 +34,6 @@ INSTEAD = {
     "functions": "it was replaced by tools",
     "function_call": "it was replaced by tool_choice",
     "best_of": "send n and choose among the answers",
-    "request_id": "send the header X-Request-Id",
-    "chat_template": "start the server with --chat-template",
 }
 NO_EFFECT = frozenset(
     {
@@ -62,7 +45,6 @@ NO_EFFECT = frozenset(
         "prompt_cache_retention",
         "safety_identifier",
         "verbosity",
-        "parallel_tool_calls",
     }
 )
 """Accepted because they ask nothing of a server like this one."""

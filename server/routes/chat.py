@@ -4,16 +4,19 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
 
-from paddock.server.chat.messages import template_messages
-from paddock.server.chat.template import TemplateError
-from paddock.server.errors import bad_request
-from paddock.server.generation.chat_format import ChatFormat
+from paddock.server.generation.answer_parsers import AnswerReading
+from paddock.server.generation.chat_format import ChatFormat, ChatOptions
 from paddock.server.generation.format import ReplyIdentity
 from paddock.server.generation.logprobs import LogprobFormat
+from paddock.server.generation.parsed_chat_format import ParsedChatFormat
 from paddock.server.generation.sampling import check_against_model
 from paddock.server.protocol.chat import ChatRequest
+from paddock.server.protocol.conversation import Message
 from paddock.server.protocol.parsing import parse_request
-from paddock.server.routes.prepare import Prompt, answer, sequences, truncate
+from paddock.server.routes.prepare import Prompt, answer, sequences, truncate, words_of
+from paddock.server.routes.rendering import encode_messages
+from paddock.server.routes.token_only import as_served
+from paddock.server.routes.tool_choice import refuse_unparsable_calls
 from paddock.server.serving import Serving
 
 router = APIRouter()
@@ -26,44 +29,52 @@ async def chat_completions(http: Request) -> Response:
     request = parse_request(ChatRequest, await http.body(), http.headers.get("content-type"))
     model = serving.model_name(request.model)
     check_against_model(request, serving.limits)
-    text = _render(request, serving)
-    [token_ids] = await serving.encode([text], request.add_special_tokens, "messages")
-    prompts = [Prompt(truncate(token_ids, request, serving), text)]
-    if not token_ids:
-        raise bad_request("messages: the chat template made an empty prompt of them.", "messages")
+    request = as_served(request, serving)
+    refuse_unparsable_calls(request, serving)
+    text, token_ids = await encode_messages(request, serving)
+    reading = _reading(request, text, serving)
+    if reading is not None and reading.needs_special_tokens:
+        request = request.model_copy(update={"skip_special_tokens": False})
+    prompt = Prompt(truncate(token_ids, request, serving), text)
     unique = uuid4().hex
-    made = sequences(request, prompts, request.prompt_logprobs, unique, serving)
-    reply = _format(request, ReplyIdentity.new("chatcmpl", unique, model), serving)
-    return answer(http, request, prompts, made, reply, serving)
+    made = await sequences(request, [prompt], request.prompt_logprobs, unique, serving)
+    identity = ReplyIdentity.new("chatcmpl", request.request_id or unique, model)
+    reply = _format(request, prompt, identity, reading, serving)
+    return answer(http, request, [prompt], made, reply, serving)
 
 
-def _render(request: ChatRequest, serving: Serving) -> str:
-    template = serving.chat_template
-    if template is None:
-        raise bad_request(
-            "This model has no chat template, so it cannot take messages. Start the server with --chat-template, or "
-            "send a prompt to /v1/completions.",
-            "messages",
-        )
-    try:
-        return template.render(
-            template_messages(request.messages, template.wants_parts),
-            documents=request.documents,
-            add_generation_prompt=request.add_generation_prompt,
-            continue_final_message=request.continue_final_message,
-            variables=request.chat_template_kwargs,
-        )
-    except TemplateError as error:
-        raise bad_request(f"{error}.", "messages") from None
-
-
-def _format(request: ChatRequest, identity: ReplyIdentity, serving: Serving) -> ChatFormat:
-    words = LogprobFormat(serving.tokenizer, request.return_tokens_as_token_ids)
-    role = request.messages[-1].role if not request.add_generation_prompt else "assistant"
-    return ChatFormat(
-        identity,
-        request.n,
-        role,
-        words if request.logprobs else None,
-        words if request.prompt_logprobs is not None else None,
+def _reading(request: ChatRequest, text: str, serving: Serving) -> AnswerReading | None:
+    return serving.parsers.reading(
+        request.tools or [] if request.may_call else [],
+        parallel=request.parallel_tool_calls,
+        prompt=text,
+        continued=_text(request.messages[-1]) if request.continue_final_message else None,
     )
+
+
+def _format(
+    request: ChatRequest,
+    prompt: Prompt,
+    identity: ReplyIdentity,
+    reading: AnswerReading | None,
+    serving: Serving,
+) -> ChatFormat:
+    words: LogprobFormat = words_of(request, serving)
+    last = request.messages[-1]
+    role = serving.frontend.response_role if request.add_generation_prompt else last.role
+    options = ChatOptions(
+        role=role,
+        echoed=_text(last) if request.echo and last.role == role else "",
+        logprobs=words if request.logprobs else None,
+        prompt_logprobs=words if request.prompt_logprobs is not None else None,
+        prompt_token_ids=prompt.token_ids if request.return_token_ids else None,
+    )
+    if reading is None:
+        return ChatFormat(identity, request.n, options)
+    return ParsedChatFormat(identity, request.n, options, reading.new_parser, request.include_reasoning)
+
+
+def _text(message: Message) -> str:
+    if message.content is None or isinstance(message.content, str):
+        return message.content or ""
+    return "\n".join(part.text for part in message.content)

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Request, Response
 from paddock.server.errors import bad_request
 from paddock.server.generation.completion_format import CompletionFormat, CompletionOptions, EchoedPrompt
 from paddock.server.generation.format import ReplyIdentity
-from paddock.server.generation.logprobs import LogprobFormat
 from paddock.server.generation.sampling import check_against_model, check_tokens
 from paddock.server.protocol.completions import CompletionRequest
 from paddock.server.protocol.parsing import parse_request
-from paddock.server.routes.prepare import Prompt, answer, sequences, truncate
+from paddock.server.routes.prepare import Prompt, answer, sequences, truncate, words_of
+from paddock.server.routes.token_only import as_served
 from paddock.server.serving import Serving
 
 router = APIRouter()
@@ -24,10 +24,12 @@ async def completions(http: Request) -> Response:
     request = parse_request(CompletionRequest, await http.body(), http.headers.get("content-type"))
     model = serving.model_name(request.model)
     check_against_model(request, serving.limits)
+    request = as_served(request, serving)
     prompts = await _prompts(request, serving)
     unique = uuid4().hex
-    made = sequences(request, prompts, _prompt_logprobs_wanted(request), unique, serving)
-    reply = _format(request, prompts, ReplyIdentity.new("cmpl", unique, model), serving)
+    made = await sequences(request, prompts, _prompt_logprobs_wanted(request), unique, serving)
+    identity = ReplyIdentity.new("cmpl", request.request_id or unique, model)
+    reply = _format(request, prompts, identity, serving)
     return answer(http, request, prompts, made, reply, serving)
 
 
@@ -56,10 +58,10 @@ def _format(
         logprobs=request.logprobs,
         prompt_logprobs=request.prompt_logprobs is not None,
         shows_tokens=request.max_tokens != 0,
+        prompt_token_ids=[prompt.token_ids for prompt in prompts] if request.return_token_ids else None,
     )
     echoed = [_echo(prompt, request, serving) for prompt in prompts] if request.echo else []
-    words = LogprobFormat(serving.tokenizer, request.return_tokens_as_token_ids)
-    return CompletionFormat(identity, request.n, echoed, options, words)
+    return CompletionFormat(identity, request.n, echoed, options, words_of(request, serving))
 
 
 def _echo(prompt: Prompt, request: CompletionRequest, serving: Serving) -> EchoedPrompt:

@@ -183,7 +183,7 @@ def test_corrupt_weights_are_named(tmp_path: Path) -> None:
         (["--no-such-flag"], "--no-such-flag"),
         (["--port", "99999"], "port"),
         (["--max-model-len", "999999"], "max-model-len"),
-        (["--tensor-parallel-size", "2"], "tensor-parallel-size"),
+        (["--decode-context-parallel-size", "3"], "tensor-parallel-size"),
         (["--override-generation-config", '{"mood": 1}'], "mood"),
     ],
 )

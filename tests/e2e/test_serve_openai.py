@@ -17,7 +17,9 @@ ASK: Any = [{"role": "user", "content": "What is a pod?"}]
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     log: Path = tmp_path_factory.mktemp("serve") / "log"
-    with Serve(log, "--served-model-name", "tiny", "alias", "--enable-log-requests") as serve:
+    flags = ["--served-model-name", "tiny", "alias", "--enable-log-requests", "--enable-log-outputs"]
+    flags += ["--max-log-len", "256", "--enable-prompt-tokens-details", "--enable-request-id-headers"]
+    with Serve(log, *flags, environ={"PADDOCK_SERVER_DEV_MODE": "1"}) as serve:
         yield serve
 
 
@@ -195,6 +197,80 @@ def test_requests_are_logged_with_a_clipped_prompt(serve: Serve, client: openai.
     line = next(line for line in serve.log.read_text().splitlines() if "trace-me" in line)
     assert "x" * 256 + "'…" in line
     assert "x" * 257 not in line
+
+
+def test_answers_are_logged_with_the_callers_id(serve: Serve, client: openai.OpenAI) -> None:
+    answer = client.completions.create(
+        model="tiny", prompt="A pod is", max_tokens=4, extra_headers={"x-request-id": "follow-me"}
+    )
+
+    def line() -> str:
+        return next((line for line in serve.log.read_text().splitlines() if "answer follow-me" in line), "")
+
+    assert repr(answer.choices[0].text) in until(line, seconds=10, what="the answer's log line", every=0.05)
+    assert answer._request_id == "follow-me"
+
+
+def test_beams_are_those_of_transformers(client: openai.OpenAI) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(TINY_MODEL)
+    model = AutoModelForCausalLM.from_pretrained(TINY_MODEL, dtype=torch.float32)
+    prompt = tokenizer("A pod is", return_tensors="pt")
+    for length_penalty, early in ((1.0, False), (2.0, True), (0.0, False)):
+        beams = model.generate(
+            **prompt, max_new_tokens=20, do_sample=False, num_beams=4, num_return_sequences=4,
+            length_penalty=length_penalty, early_stopping=early,
+        )[:, prompt["input_ids"].shape[1] :]  # fmt: skip
+        fields = {"use_beam_search": True, "length_penalty": length_penalty, "early_stopping": early}
+        answer = client.completions.create(
+            model="tiny", prompt="A pod is", n=4, max_tokens=20, extra_body=fields
+        )
+        expected = tokenizer.batch_decode(beams, skip_special_tokens=True)
+        assert [choice.text for choice in answer.choices] == expected
+
+
+def test_token_rules_hold_for_every_token(client: openai.OpenAI) -> None:
+    def ask(**fields: Any) -> str:
+        answer = client.completions.create(
+            model="tiny", prompt="A pod is", temperature=0, max_tokens=16, extra_body=fields
+        )
+        return answer.choices[0].text
+
+    free = ask()
+    word = free.split()[1]
+    assert word in free
+    assert f" {word}" not in ask(bad_words=[word])
+    allowed = {260, 261, 262}
+    answer = client.completions.create(
+        model="tiny", prompt="A pod is", temperature=1, max_tokens=16,
+        extra_body={"allowed_token_ids": sorted(allowed), "return_token_ids": True},
+    )  # fmt: skip
+    assert answer.choices[0].model_extra is not None
+    assert set(answer.choices[0].model_extra["token_ids"]) <= allowed
+
+
+def test_cached_tokens_are_counted_until_the_cache_is_reset(serve: Serve, client: openai.OpenAI) -> None:
+    def cached(salt: str) -> int:
+        answer = client.completions.create(
+            model="tiny", prompt="cache " * 100, max_tokens=1, extra_body={"cache_salt": salt}
+        )
+        assert answer.usage is not None
+        assert answer.usage.prompt_tokens_details is not None
+        return answer.usage.prompt_tokens_details.cached_tokens or 0
+
+    assert cached("a") == 0
+    again = cached("a")
+    assert again > 0
+    assert cached("b") == 0
+    assert httpx.post(serve.url + "/reset_prefix_cache").status_code == 200
+    assert cached("a") == 0
+
+
+def test_the_effective_configuration_is_shown_without_secrets(serve: Serve) -> None:
+    shown = httpx.get(serve.url + "/server_info").json()["config"]
+    assert shown["max-log-len"]["value"] == "256"
 
 
 def test_the_models_defaults_and_names_are_shown(client: openai.OpenAI) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,8 +17,10 @@ from paddock.engine.config import FrontendConfig
 from paddock.server.app import create_app
 from paddock.server.chat.template import load_chat_template
 from paddock.server.engine_client import EngineClient
+from paddock.server.generation.answer_parsers import AnswerParsers
 from paddock.server.generation.sampling import ModelLimits
-from paddock.server.http_server import HttpServer, bind
+from paddock.server.http_server import HttpServer
+from paddock.server.listener import bind
 from paddock.server.metrics import Metrics
 from paddock.server.sampling_defaults import SamplingDefaults
 from paddock.server.serving import Serving
@@ -106,11 +109,24 @@ def tokenizer(byte_level_folder: Path) -> Tokenizer:
 class RunningServer:
     """The application on a port of its own, in a thread of its own."""
 
-    def __init__(self, folder: Path, address: str, frontend: FrontendConfig, limits: ModelLimits) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        address: str,
+        frontend: FrontendConfig,
+        limits: ModelLimits,
+        *,
+        log_requests: bool = False,
+        development: dict[str, Any] | None = None,
+        reasoning_parser: str = "",
+    ) -> None:
+        self._reasoning_parser = reasoning_parser
         self._listener = bind("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.port: int = self._listener.getsockname()[1]
         self._build = (folder, address, frontend, limits)
+        self._log_requests = log_requests
+        self._development = development
         self._started = threading.Event()
         self._thread = threading.Thread(target=asyncio.run, args=(self._main(),), daemon=True)
         self._thread.start()
@@ -128,11 +144,17 @@ class RunningServer:
             model_names=("tiny", "alias"),
             root=str(folder),
             tokenizer=tokenizer,
-            chat_template=load_chat_template(tokenizer, frontend.chat_template),
+            chat_template=load_chat_template(
+                tokenizer, frontend.chat_template, frontend.chat_template_content_format
+            ),
             defaults=SamplingDefaults(temperature=0.5),
             limits=limits,
             client=self.client,
             metrics=self.metrics,
+            frontend=frontend,
+            parsers=AnswerParsers.load(frontend, self._reasoning_parser, tokenizer),
+            log_requests=self._log_requests,
+            development=self._development,
         )
         self.http = HttpServer(create_app(self.serving, frontend), "warning")
         self.loop.call_soon(self._started.set)
@@ -163,10 +185,26 @@ def engine(tokenizer: Tokenizer, tmp_path: Path) -> Iterator[EchoEngine]:
 def start_server(byte_level_folder: Path, engine: EchoEngine) -> Iterator[Callable[..., RunningServer]]:
     started: list[RunningServer] = []
 
-    def start(folder: Path = byte_level_folder, priority: bool = False, **frontend: object) -> RunningServer:
+    def start(
+        folder: Path = byte_level_folder,
+        priority: bool = False,
+        log_requests: bool = False,
+        development: dict[str, Any] | None = None,
+        reasoning_parser: str = "",
+        **frontend: Any,
+    ) -> RunningServer:
         limits = ModelLimits(CONTEXT, VOCABULARY, 5, priority)
-        started.append(RunningServer(folder, engine.address, FrontendConfig(**frontend), limits))
-        return started[-1]
+        server = RunningServer(
+            folder,
+            engine.address,
+            FrontendConfig(**frontend),
+            limits,
+            log_requests=log_requests,
+            development=development,
+            reasoning_parser=reasoning_parser,
+        )
+        started.append(server)
+        return server
 
     yield start
     for server in started:

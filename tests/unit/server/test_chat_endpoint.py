@@ -33,8 +33,7 @@ def test_a_whole_answer_has_text_reason_and_usage(client: openai.OpenAI, engine:
     assert answer.usage is not None
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
     assert answer.usage.prompt_tokens == len(engine.seen[0].prompt_token_ids)
-    assert answer.usage.prompt_tokens_details is not None
-    assert answer.usage.prompt_tokens_details.cached_tokens == 3
+    assert answer.usage.prompt_tokens_details is None
 
 
 def test_eos_is_counted_but_not_shown(client: openai.OpenAI, engine: Any, tokenizer: Any) -> None:

@@ -55,7 +55,6 @@ def test_choices_of_several_prompts_are_numbered_prompt_by_prompt(
     prompts = len(tokenizer.encode("fox", True)) + len(tokenizer.encode("dog", True))
     assert reply["usage"]["prompt_tokens"] == prompts
     assert reply["usage"]["completion_tokens"] == 12
-    assert reply["usage"]["prompt_tokens_details"]["cached_tokens"] == 6
 
 
 def test_streams_join_to_the_whole_text_per_choice(http: httpx.Client, engine: Any) -> None:
@@ -125,3 +124,30 @@ def test_a_cache_salt_and_a_priority_reach_the_engine(start_server: Any, engine:
     url = start_server(priority=True).url
     httpx.post(url + TEXT, json={"prompt": "a", "max_tokens": 1, "cache_salt": "mine", "priority": 5})
     assert (engine.seen[0].cache_salt, engine.seen[0].priority) == ("mine", 5)
+
+
+def test_token_rules_reach_the_engine_as_token_ids(http: httpx.Client, engine: Any, tokenizer: Any) -> None:
+    ask(http, prompt="a", max_tokens=1, allowed_token_ids=[5, 6], bad_words=["quick ", "日本"])
+    sampling = engine.seen[0].sampling
+    assert sampling.allowed_token_ids == (5, 6)
+    texts = {tokenizer.decode(list(word), False) for word in sampling.bad_words}
+    assert texts == {"quick", " quick", "日本", " 日本"}
+
+
+def test_named_processors_and_free_values_reach_the_engine(http: httpx.Client, engine: Any) -> None:
+    named = ["mine.A", {"qualname": "mine.B", "kwargs": {"base": 16}}]
+    ask(http, prompt="a", max_tokens=1, logits_processors=named, vllm_xargs={"mood": [1, "x"]})
+    sampling = engine.seen[0].sampling
+    assert sampling.logits_processors == {"mine.A": {}, "mine.B": {"base": 16}}
+    assert sampling.extra_args == {"mood": [1, "x"]}
+    ask(http, prompt="a", max_tokens=1)
+    assert (engine.seen[1].sampling.logits_processors, engine.seen[1].sampling.bad_words) == ({}, ())
+
+
+def test_a_fault_of_one_request_in_the_engine_is_told_in_words(http: httpx.Client, engine: Any) -> None:
+    engine.fault = "no token is left to choose from"
+    reply = http.post(TEXT, json={"prompt": "a"})
+    assert reply.status_code == 500
+    assert "no token is left" in reply.json()["error"]["message"]
+    assert reply.headers["x-should-retry"] == "false"
+    assert "no token is left" in http.post(TEXT, json={"prompt": "a", "stream": True}).text

@@ -106,11 +106,9 @@ def test_the_end_of_the_drain_time_is_an_error_event(
     eventually(lambda: not engine.running)
 
 
-def test_a_silent_engine_is_unhealthy(
-    server: Any, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
-) -> None:
+def test_a_silent_engine_is_unhealthy(server: Any, eventually: Eventually) -> None:
     assert httpx.get(server.url + "/ping").status_code == 200
-    monkeypatch.setattr("paddock.server.engine_client.HEARTBEAT_TIMEOUT_SECONDS", 0.05)
+    server.client._silence_timeout = 0.05
     eventually(lambda: httpx.get(server.url + "/ping").status_code == 503)
     assert httpx.get(server.url + "/health").status_code == 503
 

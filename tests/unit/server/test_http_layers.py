@@ -57,11 +57,27 @@ def test_errors_too_may_be_read_from_an_allowed_origin(http: httpx.Client) -> No
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"), [("trace-1", True), ("x" * 128, True), ("x" * 129, False), ("a b", False)]
+    ("given", "kept"),
+    [("trace-1", True), ("x" * 128, True), ("x" * 129, False), ("a b", False), ("é", False), ("", False)],
 )
-def test_a_sane_request_id_is_kept(http: httpx.Client, given: str, kept: bool) -> None:
-    response = http.get("/version", headers={"x-request-id": given})
+def test_a_sane_request_id_is_kept_and_any_other_replaced(
+    start_server: Callable[..., Any], given: str, kept: bool
+) -> None:
+    url = start_server(enable_request_id_headers=True).url
+    response = httpx.get(url + "/version", headers={"x-request-id": given.encode()})
     assert (response.headers["x-request-id"] == given) is kept
+
+
+def test_without_the_flag_only_errors_and_callers_with_an_id_see_one(http: httpx.Client) -> None:
+    assert "x-request-id" not in http.get("/version").headers
+    assert http.get("/version", headers={"x-request-id": "mine"}).headers["x-request-id"] == "mine"
+    assert http.get("/nowhere").headers["x-request-id"]
+
+
+def test_with_the_flag_every_response_has_an_id_of_its_own(start_server: Callable[..., Any]) -> None:
+    url = start_server(enable_request_id_headers=True).url
+    paths = ["/version", "/health", "/metrics", "/v1/models", "/nowhere"]
+    assert len({httpx.get(url + path).headers["x-request-id"] for path in paths}) == len(paths)
 
 
 @pytest.mark.parametrize("prefix", ["", "/proxy"])

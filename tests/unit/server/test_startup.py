@@ -7,7 +7,7 @@ import pytest
 
 from paddock.server.cli.main import main
 from paddock.server.cli.serve import help_topic
-from paddock.server.http_server import PortError, bind
+from paddock.server.listener import PortError, bind
 from paddock.server.startup import StartError, Timeouts
 from paddock.server.tokens.tokenizer import Tokenizer, TokenizerError
 
@@ -45,7 +45,14 @@ def test_a_timeout_that_is_no_number_is_named(name: str, value: str) -> None:
         Timeouts.read({name: value})
 
 
+@pytest.mark.parametrize("value", ["soon", "-1", "1999", "1.5", "999999999999"])
+def test_a_time_of_silence_that_makes_no_sense_is_named(value: str) -> None:
+    with pytest.raises(StartError, match="PADDOCK_RPC_TIMEOUT"):
+        Timeouts.read({"PADDOCK_RPC_TIMEOUT": value})
+
+
 def test_timeouts_come_from_the_environment() -> None:
+    assert Timeouts.read({"PADDOCK_RPC_TIMEOUT": "2500"}).silence == 2.5
     assert Timeouts.read({"PADDOCK_DRAIN_TIMEOUT_SECONDS": "2.5"}) == Timeouts(2.5, 300.0)
 
 

@@ -1,0 +1,212 @@
+"""How many processes serve, and what they are to each other."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from serving import TINY_MODEL, Serve, failed_start
+from waiting import until
+
+LONG = {"prompt": "once upon a time", "max_tokens": 600, "ignore_eos": True, "stream": True}
+SHORT = {"prompt": "once upon a time", "max_tokens": 3, "ignore_eos": True}
+
+
+def ask(serve: Serve, **body: object) -> httpx.Response:
+    """On a connection of its own."""
+    return httpx.post(serve.url + "/v1/completions", json={**SHORT, **body}, timeout=300)
+
+
+def running(serve: Serve, count: int) -> None:
+    until(
+        lambda: serve.metric("vllm:num_requests_running") == count,
+        seconds=30,
+        what=f"{count} requests to run",
+        every=0.02,
+    )
+
+
+def processes(serve: Serve, module: str) -> list[psutil.Process]:
+    children = psutil.Process(serve.process.pid).children(recursive=True)
+    return [child for child in children if f"paddock.{module}" in child.cmdline()]
+
+
+def api_servers(serve: Serve) -> list[psutil.Process]:
+    return processes(serve, "server.api_process")
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Iterator[Serve]:
+    with Serve(tmp_path / "log", "--api-server-count", "3", environ={"PADDOCK_API_KEY": ""}) as serve:
+        yield serve
+
+
+def connections_taken(serve: Serve) -> set[int]:
+    """Pids of the API servers that hold a connection now."""
+    return {
+        server.pid
+        for server in api_servers(serve)
+        if any(connection.status == psutil.CONN_ESTABLISHED for connection in server.net_connections("tcp"))
+    }
+
+
+def test_api_servers_share_the_port_the_engine_the_totals_and_the_end(many: Serve) -> None:
+    assert len(api_servers(many)) == 3
+    assert len(processes(many, "engine.core_process")) == 1
+
+    # The kernel spreads connections by their ports: of 60 each server gets some.
+    clients = [httpx.Client(base_url=many.url, timeout=60) for _ in range(60)]
+    created = {client.get("/v1/models").json()["data"][0]["created"] for client in clients}
+    assert len(connections_taken(many)) == 3
+    assert len(created) == 1
+    for client in clients[:12]:
+        assert client.post("/v1/completions", json=SHORT).status_code == 200
+    for client in clients:
+        totals = client.get("/metrics").text
+        assert value(totals, 'request_success_total{engine="0",finished_reason="length"') == 12
+        assert value(totals, "generation_tokens_total") == 36
+        assert value(totals, "time_to_first_token_seconds_count") == 12
+        assert value(totals, "num_requests_running") == 0
+        client.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        streams = [pool.submit(ask, many, **LONG) for _ in range(6)]
+        running(many, 6)
+        many.signal(signal.SIGTERM)
+        for stream in streams:
+            text = stream.result().text
+            assert text.endswith("data: [DONE]\n\n")
+            assert '"error"' not in text
+    assert many.wait() == 0
+
+
+def value(metrics: str, series: str) -> float:
+    [line] = [line for line in metrics.splitlines() if line.startswith(f"vllm:{series}")]
+    return float(line.rsplit(" ", 1)[1])
+
+
+def test_when_one_api_server_dies_the_others_finish_and_the_process_ends_with_one(many: Serve) -> None:
+    servers = api_servers(many)
+    with ThreadPoolExecutor(8) as pool:
+        streams = [pool.submit(ask, many, **LONG) for _ in range(8)]
+        running(many, 8)
+        busy = connections_taken(many)
+        victim = next(server for server in servers if server.pid in busy)
+        victim.send_signal(signal.SIGKILL)
+        ends = [ending(stream) for stream in streams]
+    assert many.wait() == 1
+    assert set(ends) <= {"data: [DONE]", "cut"}
+    assert "data: [DONE]" in ends or len(busy) == 1
+    assert "of 3 ended with status -9" in many.log.read_text()
+
+
+def ending(stream: object) -> str:
+    try:
+        return str(stream.result().text).rstrip().rpartition("\n\n")[2]  # type: ignore[attr-defined]
+    except httpx.TransportError:
+        return "cut"
+
+
+def test_when_the_engine_dies_every_api_server_tells_its_callers_and_the_process_ends_with_one(
+    many: Serve,
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        streams = [pool.submit(ask, many, **{**LONG, "max_tokens": 1500}) for _ in range(8)]
+        running(many, 8)
+        processes(many, "engine.core_process")[0].send_signal(signal.SIGKILL)
+        for stream in streams:
+            events = stream.result().text.split("\n\n")
+            assert json.loads(events[-3].removeprefix("data: "))["error"]["code"] == 500
+            assert events[-2] == "data: [DONE]"
+    assert many.wait(20) == 1
+
+
+def test_all_processes_end_with_the_first_one(many: Serve) -> None:
+    family = psutil.Process(many.process.pid).children(recursive=True)
+    assert len(family) == 4
+    many.signal(signal.SIGKILL)
+    many.wait()
+    psutil.wait_procs(family, timeout=20)
+    assert not any(member.is_running() for member in family)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    log = tmp_path_factory.mktemp("alone") / "log"
+    with Serve(log, "--disable-frontend-multiprocessing", "--disable-uvicorn-access-log") as serve:
+        yield serve
+
+
+def test_server_and_engine_may_share_one_process(alone: Serve) -> None:
+    assert alone.children() == []
+    assert len(ask(alone).json()["choices"][0]["text"]) > 0
+
+
+def test_without_access_log_only_the_rest_is_logged(alone: Serve) -> None:
+    httpx.get(alone.url + "/v1/models")
+    text = alone.log.read_text()
+    assert "/v1/models " not in text
+    assert "uvicorn.error" in text
+
+
+def test_a_shared_process_drains_like_two(alone: Serve) -> None:
+    with ThreadPoolExecutor() as pool:
+        stream = pool.submit(ask, alone, **LONG)
+        running(alone, 1)
+        alone.signal(signal.SIGTERM)
+        text = stream.result().text
+    assert text.endswith("data: [DONE]\n\n")
+    assert '"error"' not in text
+    assert alone.wait() == 0
+
+
+def test_a_shared_process_says_why_its_engine_cannot_start() -> None:
+    ended = failed_start(
+        str(TINY_MODEL), "--port", "0", "--disable-frontend-multiprocessing", "--num-gpu-blocks-override", "4"
+    )
+    assert ended.returncode == 1
+    assert "largest --max-model-len that fits is 64" in ended.stderr.splitlines()[-1]
+
+
+def test_a_server_told_to_outlive_its_engine_answers_errors_until_it_is_stopped(tmp_path: Path) -> None:
+    sockets = tmp_path / "s"
+    sockets.mkdir()
+    environ = {
+        "PADDOCK_KEEP_ALIVE_ON_ENGINE_DEATH": "1",
+        "PADDOCK_RPC_TIMEOUT": "2000",
+        "PADDOCK_RPC_BASE_PATH": str(sockets),
+    }
+    with Serve(tmp_path / "log", environ=environ) as serve:
+        [folder] = sockets.iterdir()
+        assert (folder / "engine").is_socket()
+        [engine] = processes(serve, "engine.core_process")
+
+        engine.suspend()
+        until(lambda: "silent for 2 s" in httpx.get(serve.url + "/ping").text, seconds=30, what="the silence")
+        engine.resume()
+        until(lambda: httpx.get(serve.url + "/ping").status_code == 200, seconds=30, what="a word")
+
+        os.kill(engine.pid, signal.SIGKILL)
+        until(lambda: httpx.get(serve.url + "/health").status_code == 503, seconds=30, what="health to fail")
+        refused = ask(serve)
+        assert refused.status_code == 503
+        assert "killed" in refused.json()["error"]["message"]
+        assert "until this process is stopped" in serve.log.read_text()
+        serve.signal(signal.SIGTERM)
+        assert serve.wait() == 1
+
+
+@pytest.mark.parametrize("exists", [True, False], ids=["too long", "missing"])
+def test_a_folder_that_takes_no_socket_is_named(tmp_path: Path, exists: bool) -> None:
+    folder = tmp_path / ("x" * 90)
+    if exists:
+        folder.mkdir()
+    ended = failed_start(str(TINY_MODEL), "--port", "0", environ={"PADDOCK_RPC_BASE_PATH": str(folder)})
+    assert ended.returncode == 1
+    assert f"PADDOCK_RPC_BASE_PATH {folder}" in ended.stderr
+    assert "Traceback" not in ended.stderr
