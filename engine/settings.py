@@ -1,15 +1,21 @@
 """What the engine derives from the arguments and the model: the values in force, in one frozen object. Torch-free."""
 
+import os
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 from typing import Literal
 
-from paddock.engine.config import DEFAULT_MAX_NUM_BATCHED_TOKENS, DEFAULT_MAX_NUM_SEQS, ServeConfig
+from paddock.engine.config import DEFAULT_MAX_NUM_SEQS, ServeConfig
+from paddock.engine.config.environment import is_on
+from paddock.engine.config.rules import token_budget
+from paddock.engine.distributed.sizes import size_problem
+from paddock.engine.kv_cache.block_hash import HashAlgorithm
 from paddock.engine.models.shape import ModelShape
 from paddock.engine.scheduler.policy import PolicyName
 
 DataType = Literal["float32", "bfloat16", "float16"]
+LogprobsMode = Literal["raw_logprobs", "raw_logits", "processed_logprobs", "processed_logits"]
 
 DEFAULT_BLOCK_SIZE = 16
 WAITING_PER_ROW = 4
@@ -44,7 +50,20 @@ class EngineSettings:
 
     enable_prefix_caching: bool = True
     enable_chunked_prefill: bool = True
+    prefix_caching_hash_algo: HashAlgorithm = "sha256_cbor"
+    max_num_partial_prefills: int = 1
+    max_long_partial_prefills: int = 1
+    long_prefill_token_threshold: int = 0
+    """Prompts of more tokens are long, and a step computes at most this many of one; 0 makes none long."""
+
     scheduling_policy: PolicyName = "fcfs"
+    scheduler_cls: str | None = None
+    """Dotted path of a `SchedulerInterface`; None is the engine's own scheduler."""
+
+    async_scheduling: bool = False
+    logits_processors: tuple[str, ...] = ()
+    logits_processor_pattern: str | None = None
+    logprobs_mode: LogprobsMode = "raw_logprobs"
     seed: int = 0
     """Of the seeds drawn for requests without their own, and of dummy weights."""
 
@@ -58,6 +77,9 @@ class EngineSettings:
     @staticmethod
     def resolve(config: ServeConfig, shape: ModelShape) -> "EngineSettings":
         """Raises `SettingsError` for arguments that contradict the model or each other."""
+        problem = size_problem(config, shape)
+        if problem is not None:
+            raise SettingsError(problem)
         chunked = config.scheduler.enable_chunked_prefill is not False
         max_model_len = _max_model_len(config, shape)
         max_num_seqs = config.scheduler.max_num_seqs or DEFAULT_MAX_NUM_SEQS
@@ -68,11 +90,22 @@ class EngineSettings:
             eos_token_ids=shape.eos_token_ids,
             block_size=config.cache.block_size or DEFAULT_BLOCK_SIZE,
             max_num_seqs=max_num_seqs,
-            max_num_batched_tokens=_max_num_batched_tokens(config, max_model_len, chunked),
+            max_num_batched_tokens=_max_num_batched_tokens(config, max_model_len, max_num_seqs, chunked),
             max_waiting=WAITING_PER_ROW * max_num_seqs,
             enable_prefix_caching=config.cache.enable_prefix_caching is not False,
             enable_chunked_prefill=chunked,
+            prefix_caching_hash_algo=config.cache.prefix_caching_hash_algo,
+            max_num_partial_prefills=config.scheduler.max_num_partial_prefills,
+            max_long_partial_prefills=config.scheduler.max_long_partial_prefills,
+            long_prefill_token_threshold=_long_prefill_token_threshold(config, max_model_len),
             scheduling_policy=config.scheduler.scheduling_policy,
+            scheduler_cls=None
+            if config.scheduler.scheduler_cls == "auto"
+            else config.scheduler.scheduler_cls,
+            async_scheduling=config.scheduler.async_scheduling,
+            logits_processors=tuple(config.model.logits_processors or ()),
+            logits_processor_pattern=config.model.logits_processor_pattern,
+            logprobs_mode=config.model.logprobs_mode,
             seed=config.model.seed or 0,
             gpu_memory_utilization=config.cache.gpu_memory_utilization,
             kv_cache_memory_bytes=config.cache.kv_cache_memory_bytes,
@@ -81,28 +114,40 @@ class EngineSettings:
 
 
 def _max_model_len(config: ServeConfig, shape: ModelShape) -> int:
-    asked, longest = config.model.max_model_len, shape.max_position_embeddings
-    if asked is not None and asked > longest:
+    asked, longest = config.model.max_model_len, shape.context_length
+    if asked is not None and asked > longest and not is_on(os.environ, "ALLOW_LONG_MAX_MODEL_LEN"):
         raise SettingsError(
             f"--max-model-len {asked} is more than the {longest} positions the model was made for "
-            f"(max_position_embeddings in its config.json); use at most {longest}."
+            f"(max_position_embeddings in its config.json, times what rope scaling adds); use at most {longest}, "
+            "stretch it with --rope-scaling, or set PADDOCK_ALLOW_LONG_MAX_MODEL_LEN=1 and expect poor text past that."
         )
     return asked or longest
 
 
-def _max_num_batched_tokens(config: ServeConfig, max_model_len: int, chunked: bool) -> int:
-    """That it covers the running requests is a rule of the configuration; here the model's context joins in."""
+def _max_num_batched_tokens(config: ServeConfig, max_model_len: int, max_num_seqs: int, chunked: bool) -> int:
+    """Unset, it grows to what must fit one step. That a set one covers the running requests is a rule of the
+    configuration; here the model's context joins in."""
     asked = config.scheduler.max_num_batched_tokens
-    if chunked:
-        return asked or DEFAULT_MAX_NUM_BATCHED_TOKENS
-    tokens = asked or max(DEFAULT_MAX_NUM_BATCHED_TOKENS, max_model_len)
-    if tokens < max_model_len:
+    if asked is not None and not chunked and asked < max_model_len:
         raise SettingsError(
-            f"--max-num-batched-tokens {tokens} is less than the context of {max_model_len} tokens, and without "
+            f"--max-num-batched-tokens {asked} is less than the context of {max_model_len} tokens, and without "
             f"chunked prefill a prompt must fit one step. Raise it to at least {max_model_len}, lower "
             "--max-model-len, or remove --no-enable-chunked-prefill."
         )
-    return tokens
+    return token_budget(asked, max_num_seqs, 0 if chunked else max_model_len)
+
+
+def _long_prefill_token_threshold(config: ServeConfig, max_model_len: int) -> int:
+    """Prompts side by side need a bound on each, or the first takes the whole step: 4 % of the context, unset."""
+    asked = config.scheduler.long_prefill_token_threshold
+    if asked > max_model_len:
+        raise SettingsError(
+            f"--long-prefill-token-threshold {asked} is more than the context of {max_model_len} tokens, so no "
+            f"prompt would ever be long; use at most {max_model_len}, or leave it out."
+        )
+    if not asked and config.scheduler.max_num_partial_prefills > 1:
+        return max(1, max_model_len // 25)
+    return asked
 
 
 def _dtype(asked: str, checkpoint: str) -> DataType:

@@ -21,7 +21,7 @@ from paddock.engine.config.schema import cross_group_rules, dialect_rules, diale
 from paddock.engine.config.serve import ServeConfig
 from paddock.engine.config.service import ServiceConfig
 from paddock.engine.config.sources import parse_serve, read_sources
-from paddock.engine.config.spec import from_spec
+from paddock.engine.config.spec import from_spec, read_spec
 from paddock.engine.config.structured_outputs import StructuredOutputsConfig
 from paddock.engine.config.worker import WorkerConfig
 
@@ -55,6 +55,7 @@ __all__ = [
     "parse_serve",
     "print_config",
     "read_sources",
+    "read_spec",
     "to_argv",
     "to_spec",
 ]

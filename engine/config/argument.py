@@ -57,6 +57,9 @@ class Argument:
     cluster_minimum: float | None = None
     """Inside a cluster the value must not be lower, whatever the general bound is."""
 
+    cluster_refused: Mapping[object, str] = field(default_factory=dict)
+    """Values that work elsewhere and cannot inside a cluster, each with the reason."""
+
     style: ListStyle = "words"
     bare: object = None
     """The value that the flag has when it stands alone; None means that it needs one."""

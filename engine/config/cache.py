@@ -77,10 +77,8 @@ class CacheConfig(Group):
     prefix_caching_hash_algo: Literal["sha256", "sha256_cbor"] = arg(
         "sha256_cbor",
         "The hash by which equal prefix blocks are recognised. sha256_cbor gives the same keys in every "
-        "process and language.",
-        refused_values={
-            "sha256": "it hashes pickled objects, which differ between processes; use sha256_cbor"
-        },
+        "process and language; sha256 is quicker, with keys that only its own engine can compute.",
+        state=State.WORKS,
     )
 
     swap_space: float = arg(

@@ -87,6 +87,8 @@ def _type(entry: Entry) -> str:
         )
     if entry.argument.cluster_reason:
         words += f"; not in a cluster: {entry.argument.cluster_reason}"
+    for value, why in entry.argument.cluster_refused.items():
+        words += f"; {value} not in a cluster: {why}"
     return words
 
 

@@ -12,7 +12,7 @@ from paddock.engine.config.argument import same
 from paddock.engine.config.catalogue import Entry, group_entries
 from paddock.engine.config.groups import GROUPS
 from paddock.engine.config.layer import Field, Sourced
-from paddock.engine.config.rules import WHEN_UNSET
+from paddock.engine.config.rules import WHEN_UNSET, token_budget
 
 MASK = "***"
 
@@ -35,13 +35,15 @@ def print_config(given: Sourced, from_model: Mapping[Field, object] | None = Non
 
 
 def effective(given: Sourced, from_model: Mapping[Field, object] | None = None) -> dict[str, dict[str, str]]:
-    """The same as data: value (as JSON, secrets masked) and origin by flag, of what is not at its default."""
+    """The same as data: value (as one line of YAML, secrets masked) and origin by argument, of what is not at
+    its default.
+    """
     found = {}
     for group in GROUPS:
         for entry in _shown(group):
             value, origin = _value(entry, given, from_model or {})
             if origin != "default":
-                text = MASK if entry.argument.secret else _json(value)
+                text = MASK if entry.argument.secret else _yaml(value)
                 found[entry.flag.removeprefix("--")] = {"value": text, "origin": origin}
     return found
 
@@ -56,12 +58,22 @@ def _value(entry: Entry, given: Sourced, from_model: Mapping[Field, object]) -> 
     if value is None or (value == "auto" and field in from_model):
         if field in from_model:
             return from_model[field], "model"
+        if field == ("scheduler", "max_num_batched_tokens"):
+            return _token_budget(given, from_model), "default"
         if field in WHEN_UNSET:
             return WHEN_UNSET[field], "default"
     source = given.sources.get(field)
     if source is not None:
         return value, source
     return value, "default" if same(value, entry.default) else "derived"
+
+
+def _token_budget(given: Sourced, from_model: Mapping[Field, object]) -> int:
+    """It grows with the context when a prompt must fit one step."""
+    scheduler, context = given.config.scheduler, given.config.model.max_model_len
+    longest = context or from_model.get(("model", "max_model_len"))
+    chunk = longest if scheduler.enable_chunked_prefill is False and isinstance(longest, int) else 0
+    return token_budget(None, scheduler.max_num_seqs, chunk)
 
 
 def _line(entry: Entry, given: Sourced, from_model: Mapping[Field, object]) -> str:

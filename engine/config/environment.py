@@ -70,7 +70,17 @@ def is_service_variable(name: str, text: str) -> bool:
 
 def announces(environ: Mapping[str, str]) -> bool:
     """Whether deprecated arguments are to be announced."""
-    return _value(environ.get(f"{PREFIX}NO_DEPRECATION_WARNING", "").strip(), "bool") is not True
+    return not is_on(environ, "NO_DEPRECATION_WARNING")
+
+
+def is_on(environ: Mapping[str, str], suffix: str) -> bool:
+    """Whether the switch of ours with this suffix is on; one that is not set, or not readable, is off."""
+    return _value(environ.get(PREFIX + suffix, "").strip(), "bool") is True
+
+
+def in_development(environ: Mapping[str, str]) -> bool:
+    """Whether the development routes are open."""
+    return _value(environ.get(f"{PREFIX}SERVER_DEV_MODE", "").strip(), "bool") is True
 
 
 def _read(variable: Variable, text: str, layer: Layer) -> None:

@@ -18,11 +18,16 @@ class ModelConfig(Group):
     allowed_media_domains: Strings | None = arg(None, "Media URLs outside these domains are refused.")
 
     code_revision: Text | None = arg(
-        None, "Uses this branch, tag or commit for the code in the model repository."
+        None,
+        "Uses this branch, tag or commit for the code in the model repository.",
+        reason="it has a meaning only with --trust-remote-code",
     )
 
     config_format: Literal["auto", "hf", "mistral"] = arg(
-        "auto", "Which file layout the model configuration is read from."
+        "auto",
+        "Which file layout the model configuration is read from: config.json (hf) or params.json (mistral); auto "
+        "takes config.json where there is one.",
+        state=State.WORKS,
     )
 
     convert: Literal["auto", "classify", "embed", "none", "reward"] = arg(
@@ -72,16 +77,21 @@ class ModelConfig(Group):
     )
 
     hf_config_path: Text | None = arg(
-        None, "Reads the model configuration from here instead of from the model."
+        None,
+        "Reads the model configuration from this folder, file or hub name instead of from the model.",
+        state=State.WORKS,
     )
 
     hf_overrides: JsonObject = arg(
-        {}, "These keys replace values in the model's own configuration before it is used."
+        {},
+        "These keys replace values in the model's own configuration before it is used; objects are merged.",
+        state=State.WORKS,
     )
 
     hf_token: Text | Literal[True] | None = arg(
         None,
         "Token for downloads from the hub; the bare flag uses the one saved by the hub's login command.",
+        state=State.WORKS,
         secret=True,
         bare=True,
     )
@@ -92,18 +102,22 @@ class ModelConfig(Group):
 
     logits_processor_pattern: Text | None = arg(
         None,
-        "Requests may name logits processors whose qualified name matches this regular expression; "
+        "Requests may name logits processors whose whole dotted path matches this regular expression; "
         "unset allows none.",
+        state=State.WORKS,
     )
 
     logits_processors: Strings | None = arg(
-        None, "Loads these logits-processor classes into the engine for all requests."
+        None,
+        "Loads these logits-processor classes, by their dotted paths, into the engine for all requests.",
+        state=State.WORKS,
     )
 
     logprobs_mode: Literal["processed_logits", "processed_logprobs", "raw_logits", "raw_logprobs"] = arg(
         "raw_logprobs",
         "Whether returned numbers are logits or log-probabilities, before or after penalties, "
         "temperature and top-k/top-p.",
+        state=State.WORKS,
     )
 
     max_logprobs: Whole = arg(
@@ -130,7 +144,11 @@ class ModelConfig(Group):
     )
 
     model_impl: Literal["auto", "terratorch", "transformers", "vllm"] = arg(
-        "auto", "Forces the engine's own model code or the generic Transformers (or TerraTorch) one."
+        "auto",
+        "vllm forces the engine's own model code, transformers the generic one; auto takes its own where there "
+        "is some.",
+        state=State.WORKS,
+        refused_values={"terratorch": "it serves geospatial vision models, which this engine does not"},
     )
 
     override_attention_dtype: Text | None = arg(
@@ -163,10 +181,15 @@ class ModelConfig(Group):
     )
 
     rope_scaling: RopeScaling = arg(
-        RopeScaling(), "Overrides the model's rotary position scaling, e.g. a type and a factor."
+        RopeScaling(),
+        "Overrides the model's rotary position scaling, e.g. a type and a factor. The context grows by the "
+        "factor of linear, dynamic and yarn.",
+        state=State.WORKS,
     )
 
-    rope_theta: float | None = arg(None, "Overrides the base of the rotary position frequencies.")
+    rope_theta: float | None = arg(
+        None, "Overrides the base of the rotary position frequencies.", state=State.WORKS
+    )
 
     runner: Literal["auto", "draft", "generate", "pooling"] = arg(
         "auto",
@@ -188,7 +211,9 @@ class ModelConfig(Group):
     )
 
     skip_tokenizer_init: bool = arg(
-        False, "No tokenizer is loaded: requests must carry token ids and answers carry token ids."
+        False,
+        "No tokenizer is loaded: requests must carry token ids and answers carry token ids.",
+        state=State.WORKS,
     )
 
     task: (
@@ -210,10 +235,17 @@ class ModelConfig(Group):
     )
 
     tokenizer_mode: Literal["auto", "custom", "mistral", "slow"] = arg(
-        "auto", "Picks the fast, slow, Mistral or a registered custom tokenizer implementation."
+        "auto",
+        "Picks the fast, slow, Mistral or a registered custom tokenizer implementation.",
+        refused_values={
+            "slow": "tokenizers have one implementation since transformers 5, which is the fast one",
+            "custom": "no code is registered or loaded from elsewhere; convert the tokenizer to a tokenizer.json",
+        },
     )
 
-    tokenizer_revision: Text | None = arg(None, "Uses this branch, tag or commit of the tokenizer.")
+    tokenizer_revision: Text | None = arg(
+        None, "Uses this branch, tag or commit of the tokenizer's hub repository.", state=State.WORKS
+    )
 
     trust_remote_code: bool = arg(
         False,

@@ -71,7 +71,11 @@ class ParallelConfig(Group):
 
     distributed_executor_backend: Literal["external_launcher", "mp", "ray", "uni"] | None = arg(
         None,
-        "How workers are started: in process, as local processes, through Ray, or by an outside launcher.",
+        "How workers are started: in process, as local processes, through Ray, or by an outside launcher. Unset, "
+        "one worker runs in process and several as processes.",
+        state=State.WORKS,
+        supported=("external_launcher", "mp", "uni"),
+        cluster_refused={"external_launcher": "the operator itself starts the ranks of a replica"},
     )
 
     enable_dbo: bool = arg(False, "Each batch is cut in two halves whose compute and communication overlap.")
@@ -121,7 +125,42 @@ class ParallelConfig(Group):
     )
 
     max_parallel_loading_workers: Whole | None = arg(
-        None, "At most this many workers load weights at once, which limits host memory.", ge=1
+        None,
+        "At most this many workers of a node load weights at once, which limits host memory.",
+        state=State.WORKS,
+        ge=1,
+    )
+
+    master_addr: Text | None = arg(
+        None,
+        "Address of the node with node-rank 0, which leads the others. It listens there and nowhere else; every node "
+        "needs the same text in PADDOCK_GROUP_SECRET.",
+        state=State.WORKS,
+        cluster_reason="the operator gives every pod the address of its replica's first one",
+    )
+
+    master_port: Whole = arg(
+        29501,
+        "Port at master-addr where the nodes of one engine join its leader.",
+        state=State.WORKS,
+        ge=1,
+        le=65535,
+    )
+
+    nnodes: Whole = arg(
+        1,
+        "Nodes that the ranks (tensor times pipeline parallel size) are spread over evenly.",
+        state=State.WORKS,
+        ge=1,
+        cluster_reason="spec.nodes says how many pods a replica has",
+    )
+
+    node_rank: Whole = arg(
+        0,
+        "Number of this node, from 0: the leader, which serves the API. The others are started with --headless.",
+        state=State.WORKS,
+        ge=0,
+        cluster_reason="the operator numbers the pods of a replica",
     )
 
     num_redundant_experts: Whole | None = arg(
@@ -134,6 +173,7 @@ class ParallelConfig(Group):
     pipeline_parallel_size: Whole = arg(
         1,
         "Consecutive stages, on different GPUs, that the layers are split into.",
+        state=State.WORKS,
         ge=1,
         aliases=("-pp",),
     )
@@ -143,6 +183,7 @@ class ParallelConfig(Group):
     tensor_parallel_size: Whole = arg(
         1,
         "GPUs that every layer is split over; must divide the model's attention heads.",
+        state=State.WORKS,
         ge=1,
         aliases=("-tp",),
     )

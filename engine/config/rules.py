@@ -14,9 +14,13 @@ WHEN_UNSET: Mapping[tuple[str, str], object] = {
     ("cache", "enable_prefix_caching"): True,
     ("scheduler", "enable_chunked_prefill"): True,
     ("scheduler", "max_num_seqs"): DEFAULT_MAX_NUM_SEQS,
-    ("scheduler", "max_num_batched_tokens"): DEFAULT_MAX_NUM_BATCHED_TOKENS,
 }
 """What holds where an argument has no default of its own and nothing sets it."""
+
+
+def token_budget(asked: int | None, max_num_seqs: int | None, longest_chunk: int) -> int:
+    """Tokens of a step: what is asked for, else as many as every request and one prompt's chunk need."""
+    return asked or max(DEFAULT_MAX_NUM_BATCHED_TOKENS, max_num_seqs or DEFAULT_MAX_NUM_SEQS, longest_chunk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +59,16 @@ _certificate = is_set("frontend.ssl_certfile")
 RULES: tuple[Rule, ...] = (
     Rule(
         "{scheduler.max_num_batched_tokens} must be at least {scheduler.max_num_seqs}, since every running "
-        f"request may need one token of each step (unset they are {DEFAULT_MAX_NUM_BATCHED_TOKENS} and "
-        f"{DEFAULT_MAX_NUM_SEQS})",
-        _tokens >= _seqs,
+        f"request may need one token of each step (unset, the latter is {DEFAULT_MAX_NUM_SEQS})",
+        ~is_set("scheduler.max_num_batched_tokens") | (_tokens >= _seqs),
     ),
     Rule(
         "{scheduler.max_num_batched_tokens} must be at least {model.max_model_len} while "
         "{scheduler.enable_chunked_prefill} is off, since a whole prompt must then fit into one step",
-        _chunked | ~is_set("model.max_model_len") | (_tokens >= _context),
+        _chunked
+        | ~is_set("model.max_model_len")
+        | ~is_set("scheduler.max_num_batched_tokens")
+        | (_tokens >= _context),
     ),
     Rule(
         "{scheduler.max_long_partial_prefills} must be at most {scheduler.max_num_partial_prefills}",
@@ -71,6 +77,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "{scheduler.max_num_partial_prefills} above 1 needs {scheduler.enable_chunked_prefill}",
         _chunked | (value("scheduler.max_num_partial_prefills", 1) <= 1),
+    ),
+    Rule(
+        "{scheduler.long_prefill_token_threshold} needs {scheduler.enable_chunked_prefill}",
+        _chunked | value("scheduler.long_prefill_token_threshold", 0).equals(0),
     ),
     Rule(
         "{scheduler.long_prefill_token_threshold} must be at most {model.max_model_len}",
@@ -114,6 +124,10 @@ RULES: tuple[Rule, ...] = (
         ~value("service.headless", False) | ~value("parallel.data_parallel_hybrid_lb", False),
     ),
     Rule(
+        "{parallel.node_rank} must be below {parallel.nnodes}",
+        value("parallel.node_rank", 0) < value("parallel.nnodes", 1),
+    ),
+    Rule(
         "{parallel.enable_eplb} needs {parallel.enable_expert_parallel}",
         ~value("parallel.enable_eplb", False) | value("parallel.enable_expert_parallel", False),
     ),
@@ -139,6 +153,20 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "{frontend.ssl_keyfile} needs {frontend.ssl_certfile}", ~is_set("frontend.ssl_keyfile") | _certificate
+    ),
+    Rule(
+        "{frontend.ssl_ca_certs} needs {frontend.ssl_certfile}",
+        ~is_set("frontend.ssl_ca_certs") | _certificate,
+    ),
+    Rule(
+        "{frontend.ssl_ca_certs} needs {frontend.ssl_cert_reqs} 1 or 2, since at 0 no client is asked for a "
+        "certificate",
+        ~is_set("frontend.ssl_ca_certs") | ~value("frontend.ssl_cert_reqs", 0).equals(0),
+    ),
+    Rule(
+        "{frontend.ssl_cert_reqs} above 0 needs {frontend.ssl_ca_certs}, which the certificates of clients are "
+        "checked against",
+        value("frontend.ssl_cert_reqs", 0).equals(0) | is_set("frontend.ssl_ca_certs"),
     ),
     Rule(
         "{frontend.enable_ssl_refresh} needs {frontend.ssl_certfile}",

@@ -9,7 +9,9 @@ from paddock.engine.config.values import Size, Text, Whole, Wholes
 class SchedulerConfig(Group):
     """What runs in each engine step."""
 
-    async_scheduling: bool = arg(False, "The next step is scheduled while the current one runs.")
+    async_scheduling: bool = arg(
+        False, "The next step is scheduled while the current one runs.", state=State.WORKS
+    )
 
     cuda_graph_sizes: Wholes = arg((), "Batch sizes for which CUDA graphs are captured.")
 
@@ -26,22 +28,31 @@ class SchedulerConfig(Group):
         state=State.WORKS,
     )
 
-    long_prefill_token_threshold: Whole = arg(0, "Prompts longer than this count as long.", ge=0)
+    long_prefill_token_threshold: Whole = arg(
+        0,
+        "Prompts longer than this count as long, and a step computes at most this many tokens of one. 0: none is "
+        "long, or with several partial prefills those longer than 4 % of the context.",
+        state=State.WORKS,
+        ge=0,
+    )
 
     max_long_partial_prefills: Whole = arg(
-        1, "Of those, how many may be long prompts; fewer lets short prompts overtake.", ge=1
+        1,
+        "Long prompts that may be part-way through prefill at the same time; shorter ones overtake those that wait.",
+        state=State.WORKS,
+        ge=1,
     )
 
     max_num_batched_tokens: Size | None = arg(
         None,
-        "Most tokens computed in one engine step; 2048 when unset. More favours throughput, fewer "
-        "favour the time between tokens.",
+        "Most tokens computed in one engine step; unset it is 2048, or as many as the other arguments ask for. "
+        "More favours throughput, fewer favour the time between tokens.",
         state=State.WORKS,
         ge=1,
     )
 
     max_num_partial_prefills: Whole = arg(
-        1, "Prompts that may be part-way through prefill at the same time.", ge=1
+        1, "Prompts that may be part-way through prefill at the same time.", state=State.WORKS, ge=1
     )
 
     max_num_seqs: Whole | None = arg(
@@ -51,7 +62,10 @@ class SchedulerConfig(Group):
     num_lookahead_slots: Whole = arg(0, "Spare KV slots per sequence for draft tokens.", ge=0)
 
     scheduler_cls: Text = arg(
-        "auto", "Dotted path of the class that schedules requests; auto is the engine's own."
+        "auto",
+        "Dotted path of the class that schedules requests, a "
+        "paddock.engine.scheduler.interface.SchedulerInterface; auto is the engine's own.",
+        state=State.WORKS,
     )
 
     scheduling_policy: Literal["fcfs", "priority"] = arg(
@@ -59,5 +73,4 @@ class SchedulerConfig(Group):
         "fcfs serves requests in order of arrival; priority by their priority number (lower first), "
         "then arrival.",
         state=State.WORKS,
-        supported=("fcfs",),
     )

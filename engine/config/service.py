@@ -11,6 +11,7 @@ class ServiceConfig(Group):
     api_server_count: Whole = arg(
         1,
         "That many API server processes share the listening port and feed the same engines.",
+        state=State.WORKS,
         ge=1,
         aliases=("-asc",),
     )
@@ -46,5 +47,7 @@ class ServiceConfig(Group):
     headless: bool = arg(
         False,
         "This node runs engine processes only and opens no HTTP port; a head node serves the API for them.",
+        state=State.WORKS,
         negation=False,
+        cluster_reason="the operator decides which pods of a replica serve the API",
     )

@@ -9,10 +9,12 @@ from paddock.engine.config.build import build
 from paddock.engine.config.catalogue import Entry, by_path, nearest, spec_entries
 from paddock.engine.config.groups import GROUPS
 from paddock.engine.config.kinds import Kind, describe, kind_of
+from paddock.engine.config.layer import Field, Sourced
 from paddock.engine.config.naming import camel
 from paddock.engine.config.problems import Problem, SpecError, in_spec, shown
 from paddock.engine.config.refusals import refusal
 from paddock.engine.config.serve import ServeConfig
+from paddock.engine.config.translation import Raw, replace_deprecated
 from paddock.engine.config.values import MAX_SECRET_NAME, SECRET_KEY
 from paddock.engine.config.vocabulary import SGLANG
 
@@ -25,10 +27,18 @@ Error = tuple[str, str]
 def from_spec(
     spec: Mapping[str, Any], *, model_path: str | None = None, warn: Callable[[str], None] | None = None
 ) -> ServeConfig:
+    """Read the argument groups of a spec: `read_spec` without the origins."""
+    return read_spec(spec, model_path=model_path, warn=warn).config
+
+
+def read_spec(
+    spec: Mapping[str, Any], *, model_path: str | None = None, warn: Callable[[str], None] | None = None
+) -> Sourced:
     """Read the argument groups of a spec; what else is in it (`replicas`, `model.uri`, …) is not looked at.
 
     `model_path` becomes the model. Secret references are checked for shape and support only, since their
-    values reach the process through its environment. Raises SpecError with every problem found.
+    values reach the process through its environment. The sources are field paths. Raises SpecError with every
+    problem found.
     """
     reader = _SpecReader()
     raw = {
@@ -46,7 +56,21 @@ def from_spec(
     errors = [*reader.errors, *(_worded(problem, dialect) for problem in built.problems)]
     if errors or built.config is None:
         raise SpecError(errors)
-    return built.config
+    return Sourced(built.config, _sources(raw, built.config, dialect))
+
+
+def _sources(raw: Raw, config: ServeConfig, dialect: "Translation | None") -> dict[Field, str]:
+    """Name the field that set each value. A stored object also spells out defaults: those have no source."""
+    values, moves, _ = replace_deprecated(raw)
+    origins = {target[:2]: move.entry.spec_path for move in moves for target in move.targets}
+    origins |= {field: entry.spec_path for field, entry in (dialect.origins if dialect else {}).items()}
+    sources: dict[Field, str] = {}
+    for group, fields in values.items():
+        for name in fields:
+            entry = by_path()[group, name]
+            if not same(getattr(getattr(config, group), name), entry.default):
+                sources[group, name] = origins.get((group, name), entry.spec_path)
+    return sources
 
 
 def _worded(problem: Problem, dialect: "Translation | None") -> Error:
@@ -146,3 +170,6 @@ def _in_cluster(entry: Entry, value: object) -> Iterator[Error]:
     lowest = argument.cluster_minimum
     if lowest is not None and isinstance(value, int | float) and value < lowest:
         yield entry.spec_path, f"{value}: must be at least {lowest} in a cluster"
+    for refused, reason in argument.cluster_refused.items():
+        if same(value, refused):
+            yield entry.spec_path, f"{value}: cannot be used here: {reason}"

@@ -21,7 +21,11 @@ def field_rules(entry: Entry) -> list[Rule]:
     if argument.secret:
         works = argument.state is State.WORKS
         return [] if works else [{"rule": NEVER, "message": named(entry, refusal(entry, None))}]
-    rules = [_refused_value(entry, value) for value in argument.refused_values]
+    rules = [_unequal(entry, value, refusal(entry, value)) for value in argument.refused_values]
+    rules += [
+        _unequal(entry, value, f"{value}: cannot be used here: {reason}")
+        for value, reason in argument.cluster_refused.items()
+    ]
     if entry.kind.base == "size":
         # The pattern lets 0.0k pass.
         rules.append({"rule": "string(self).find('[1-9]') != ''", "message": named(entry, "must be above 0")})
@@ -40,8 +44,8 @@ def named(entry: Entry, message: str) -> str:
     return f"{camel(entry.name)} ({entry.flag}): {message}"
 
 
-def _refused_value(entry: Entry, value: object) -> Rule:
-    return {"rule": f"self != {literal(value)}", "message": named(entry, refusal(entry, value))}
+def _unequal(entry: Entry, value: object, message: str) -> Rule:
+    return {"rule": f"self != {literal(value)}", "message": named(entry, message)}
 
 
 def _supported(entry: Entry) -> str:

@@ -129,7 +129,10 @@ def _content(
     groups["model"] = source | groups.get("model", {})
     spec: dict[str, Any] = {} if replicas is None else {"replicas": replicas}
     spec |= {"model": groups.pop("model"), **groups}
-    gpus = config.parallel.tensor_parallel_size * config.parallel.pipeline_parallel_size
+    nodes = config.parallel.nnodes
+    if nodes > 1:
+        spec["nodes"] = nodes
+    gpus = config.parallel.tensor_parallel_size * config.parallel.pipeline_parallel_size // nodes
     if gpus > 1:
         spec["template"] = {"resources": {"limits": {"nvidia.com/gpu": gpus}}}
     metadata = {"name": name} | ({"namespace": namespace} if namespace else {})

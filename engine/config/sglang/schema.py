@@ -36,10 +36,13 @@ _CONTEXT = "(has(self.contextLength) ? self.contextLength : 0)"
 _GROUP_RULES: tuple[tuple[str, str, str], ...] = (
     (
         "chunkedPrefillSize",
-        f"{_CHUNK} < 0 ? {_PREFILL} >= {_RUNNING} || {_CONTEXT} >= {_RUNNING} : {_CHUNK} >= {_RUNNING}",
+        (
+            "!has(self.chunkedPrefillSize) || "
+            f"({_CHUNK} < 0 ? {_PREFILL} >= {_RUNNING} || {_CONTEXT} >= {_RUNNING} : {_CHUNK} >= {_RUNNING})"
+        ),
         (
             "must be at least maxRunningRequests, since every running request may need one token of each "
-            f"step (unset they are {DEFAULT_MAX_NUM_BATCHED_TOKENS} and {DEFAULT_MAX_NUM_SEQS})"
+            f"step (unset, the latter is {DEFAULT_MAX_NUM_SEQS})"
         ),
     ),
     (

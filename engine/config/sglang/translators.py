@@ -53,6 +53,19 @@ def chat_template(template: str, _: Given) -> Moved:
     return "built-in template names are SGLang's own; give a Jinja file"
 
 
+def dist_init_addr(address: str, _: Given) -> Moved:
+    """The leader's host and port, an IPv6 host in brackets."""
+    host, colon, port = address.rpartition(":")
+    if not (host and colon and port.isdigit()):
+        return "must be HOST:PORT, for example 10.0.0.1:5000"
+    return {("parallel", "master_addr"): host.strip("[]"), ("parallel", "master_port"): int(port)}
+
+
+def node_rank(rank: int, _: Given) -> Moved:
+    """There every node is given the same command; here those that serve no API are told so."""
+    return {("parallel", "node_rank"): rank, ("service", "headless"): rank > 0}
+
+
 def tool_call_parser(name: str, _: Given) -> Moved:
     """Naming a parser switches automatic tool calls on."""
     return {

@@ -79,16 +79,26 @@ def test_a_secret_becomes_a_reference_with_the_command_that_creates_it() -> None
     )
 
 
+def test_nodes_become_the_pods_of_a_replica_and_gpus_are_counted_for_each() -> None:
+    spec = written("vllm serve /m -tp 4 -pp 2 --nnodes 2 --node-rank 1 --master-addr a --headless").content[
+        "spec"
+    ]
+
+    assert spec["nodes"] == 2
+    assert spec["parallel"] == {"tensorParallelSize": 4, "pipelineParallelSize": 2}
+    assert spec["template"] == {"resources": {"limits": {"nvidia.com/gpu": 4}}}
+
+
 def test_what_is_not_served_yet_is_written_down_and_named() -> None:
     manifest = written(
-        "vllm serve /m -tp 2 --rope-scaling.rope_type yarn --rope-scaling.factor 2 --num-scheduler-steps 8"
+        "vllm serve /m -tp 2 -dcp 2 --rope-scaling.rope_type yarn --rope-scaling.factor 2 --num-scheduler-steps 8"
     )
     spec = manifest.content["spec"]
 
-    assert spec["parallel"] == {"tensorParallelSize": 2}
+    assert spec["parallel"] == {"decodeContextParallelSize": 2, "tensorParallelSize": 2}
     assert spec["model"]["ropeScaling"] == {"ropeType": "yarn", "factor": 2.0}
     assert spec["template"] == {"resources": {"limits": {"nvidia.com/gpu": 2}}}
-    assert any("spec.parallel.tensorParallelSize" in line for line in manifest.refused)
+    assert any("spec.parallel.decodeContextParallelSize" in line for line in manifest.refused)
     assert any("--num-scheduler-steps: removed" in line for line in manifest.left_out)
     assert all(line.startswith("#") for line in manifest.text().split("apiVersion")[0].splitlines())
 
@@ -172,7 +182,7 @@ def test_a_written_spec_is_read_back_as_the_same_configuration() -> None:
         ({"model": {"maxModelLen": "1.0005k"}}, "spec.model.maxModelLen in body should match"),
         ({"model": {"maxModelLen": "0.0k"}}, "maxModelLen (--max-model-len): must be above 0"),
         (
-            {"backend": "sglang", "sglang": {"tensorParallelSize": 2}},
+            {"backend": "sglang", "sglang": {"dataParallelSize": 2}},
             "which is not supported yet; leave it at 1",
         ),
         ({"frontend": {"middleware": ["a"] * 65}}, "Too many: 65: must have at most 64 items"),

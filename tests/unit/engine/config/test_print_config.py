@@ -75,7 +75,7 @@ def test_an_old_name_counts_as_its_successor() -> None:
 def test_what_is_not_at_its_default_is_there_as_data() -> None:
     assert effective(sourced("m", "--max-model-len", "1K"), {("model", "dtype"): "float32"}) == {
         "api-key": {"value": "***", "origin": "environment PADDOCK_API_KEY"},
-        "dtype": {"value": '"float32"', "origin": "model"},
+        "dtype": {"value": "float32", "origin": "model"},
         "max-model-len": {"value": "1024", "origin": "command line"},
-        "model": {"value": '"m"', "origin": "command line"},
+        "model": {"value": "m", "origin": "command line"},
     }

@@ -1,6 +1,7 @@
 """Nothing is lost on the way from flags to a configuration, to flags, to JSON and to a spec, and back."""
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,7 +18,7 @@ from paddock.engine.config import (
     to_argv,
     to_spec,
 )
-from paddock.engine.config.argument import State
+from paddock.engine.config.argument import State, same
 from paddock.engine.config.build import build
 from paddock.engine.config.catalogue import Entry, entries
 from paddock.engine.config.kinds import Kind, kind_of
@@ -88,8 +89,30 @@ def configurations(draw: st.DrawFn) -> ServeConfig:
     return built.config
 
 
+def in_cluster(config: ServeConfig) -> ServeConfig:
+    """The same, but for what a cluster decides by itself."""
+    return at_defaults(config, lambda entry, _: bool(entry.argument.cluster_reason))
+
+
+def accepted_in_cluster(config: ServeConfig) -> ServeConfig:
+    """The same, but for values that a cluster refuses."""
+    return at_defaults(
+        config, lambda entry, value: any(same(value, each) for each in entry.argument.cluster_refused)
+    )
+
+
+def at_defaults(config: ServeConfig, chosen: Callable[[Entry, object], bool]) -> ServeConfig:
+    for entry in EVERY:
+        if chosen(entry, getattr(getattr(config, entry.group), entry.name)):
+            group = getattr(config, entry.group).model_copy(update={entry.name: entry.default})
+            config = config.model_copy(update={entry.group: group})
+    return config
+
+
 def without_secrets(config: ServeConfig) -> ServeConfig:
-    return config.model_copy(update={"frontend": config.frontend.model_copy(update={"api_key": None})})
+    frontend = config.frontend.model_copy(update={"api_key": None})
+    model = config.model.model_copy(update={"hf_token": None})
+    return config.model_copy(update={"frontend": frontend, "model": model})
 
 
 @given(configurations())
@@ -107,16 +130,19 @@ def test_json_keeps_a_configuration(config: ServeConfig) -> None:
 
 @given(configurations())
 def test_a_spec_makes_the_configuration_it_was_written_from(config: ServeConfig) -> None:
-    assume(config.frontend.host is None and config.frontend.port > 0)
+    assume(config.frontend.port > 0)
+    config = in_cluster(accepted_in_cluster(config))
 
     assert from_spec(spec_of(config), model_path=config.model.model) == without_secrets(config)
 
 
 @given(configurations())
 def test_a_written_manifest_is_read_back_and_accepted_by_the_schema(config: ServeConfig) -> None:
+    config = accepted_in_cluster(config)
     spec = to_spec(config)
-    left = {"host": None, "api_key": None, "port": config.frontend.port or 8000}
-    expected = config.model_copy(update={"frontend": config.frontend.model_copy(update=left)})
+    left = {"port": config.frontend.port or 8000}
+    public = in_cluster(without_secrets(config))
+    expected = public.model_copy(update={"frontend": public.frontend.model_copy(update=left)})
 
     assert from_spec(spec, model_path=config.model.model) == expected
     model = {"uri": "pvc://models", **spec.get("model", {})}

@@ -15,8 +15,15 @@ from paddock.engine.config.rules import RULES, Rule
     ("words", "fragment"),
     [
         ("--max-num-seqs 64 --max-num-batched-tokens 63", "must be at least --max-num-seqs"),
-        ("--max-num-seqs 4096", "must be at least --max-num-seqs"),
-        ("--no-enable-chunked-prefill --max-model-len 4K", "must be at least --max-model-len while"),
+        (
+            "--no-enable-chunked-prefill --max-model-len 4K --max-num-batched-tokens 2K",
+            "must be at least --max-model-len while",
+        ),
+        (
+            "--no-enable-chunked-prefill --long-prefill-token-threshold 9",
+            "--long-prefill-token-threshold needs --enable-chunked-prefill",
+        ),
+        ("--max-long-partial-prefills 2", "must be at most --max-num-partial-prefills"),
         ("-dcp 3 -tp 8", "must divide --tensor-parallel-size"),
         ("-dp 2 -dpn 2", "--data-parallel-rank must be below --data-parallel-size"),
         ("-dpl 3", "--data-parallel-size-local must be at most --data-parallel-size"),
@@ -40,7 +47,8 @@ def test_a_combination_that_makes_no_sense_is_refused(words: str, fragment: str)
     "words",
     [
         "--max-num-seqs 64 --max-num-batched-tokens 64",
-        "--no-enable-chunked-prefill --max-model-len 2k",
+        "--no-enable-chunked-prefill --max-model-len 4K",
+        "--max-num-seqs 4096",
         "--no-enable-chunked-prefill --max-model-len 4K --max-num-batched-tokens 4096",
         "--max-model-len 1M",
     ],

@@ -183,7 +183,7 @@ def test_clients_find_the_server_where_sglang_would_be() -> None:
     ("words", "message"),
     [
         (["--page-size", "7"], "--block-size (from --page-size) 7: must be one of 1, 8, 16"),
-        (["--tp-size", "2"], "--tensor-parallel-size 2: not supported yet"),
+        (["--dp-size", "2"], "--data-parallel-size 2: not supported yet"),
         (["--schedule-policy", "lpm"], "--schedule-policy lpm: only fcfs exists here"),
         (["--device", "npu"], "--device npu: this engine serves NVIDIA GPUs and CPUs"),
         (["--chat-template", "chatml"], "--chat-template chatml: built-in template names are SGLang's own"),
@@ -203,7 +203,7 @@ def test_messages_name_the_flag_that_was_given(words: list[str], message: str) -
 
 
 def test_the_key_stays_a_secret() -> None:
-    assert "sk-1" not in errors("--api-key", "sk-1", "--tp", "2")
+    assert "sk-1" not in errors("--api-key", "sk-1", "--dp", "2")
     assert parse("--api-key", "sk-1").frontend.api_key == ("sk-1",)
     assert "api-key" not in " ".join(to_argv(parse("--api-key", "sk-1")))
 
@@ -221,8 +221,8 @@ def test_the_key_stays_a_secret() -> None:
         ({"backend": "sglang", "sglang": {"pagesize": 1}}, "spec.sglang.pagesize", "did you mean pageSize?"),
         ({"backend": "sglang", "sglang": {"apiKey": "k"}}, "spec.sglang.apiKey", "unknown field"),
         (
-            {"backend": "sglang", "sglang": {"maxRunningRequests": 4096}},
-            "spec.scheduler.maxNumBatchedTokens",
+            {"backend": "sglang", "sglang": {"maxRunningRequests": 64, "chunkedPrefillSize": 32}},
+            "spec.sglang.chunkedPrefillSize",
             "must be at least maxNumSeqs",
         ),
     ],

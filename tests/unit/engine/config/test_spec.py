@@ -51,7 +51,7 @@ def test_every_problem_has_its_path() -> None:
     errors = errors_of(
         {
             "cache": {"gpuMemoryUtilization": 1.4, "blocksize": 3, "swapSpace": 2},
-            "scheduler": {"maxNumSeqs": 4096},
+            "scheduler": {"maxNumSeqs": 64, "maxNumBatchedTokens": 63},
             "load": 3,
             "model": {"ropeScaling": {"factor": -1}, "hfOverrides": {"a": 1}},
         }
