@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CLUSTER := python3 tests/local_cluster/cluster.py
 
-.PHONY: help install install-cluster demo demo-down test test-unit test-cluster test-images lint format generate lock train bench
+.PHONY: help install install-cluster demo demo-down test test-long test-unit test-cluster test-images lint format generate lock train bench
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ test-unit: lint ## what needs no cluster
 
 test-cluster: install install-cluster ## the real-cluster tests alone
 	$(PY) -m pytest -v tests/cluster
+
+test-long: install install-cluster ## the tests that take minutes: long random runs, soaks, every family of transformers
+	$(PY) -m pytest -v -m long
 
 test-images: install install-cluster ## build the Dockerfile's two targets and run them
 	$(PY) -m pytest -v tests/images

@@ -20,8 +20,8 @@ def test_a_command_line_that_can_be_served_is_printed(capsys: Output) -> None:
 
 
 def test_one_that_cannot_be_served_yet_is_printed_and_the_status_says_so(capsys: Output) -> None:
-    assert manifest(["--", "vllm", "serve", "/m", "-tp", "2"]) == REFUSED
-    assert "# - spec.parallel.tensorParallelSize: Invalid value: 2: " in capsys.readouterr().out
+    assert manifest(["--", "vllm", "serve", "/m", "--swap-space", "2"]) == REFUSED
+    assert "# - spec.cache.swapSpace: Invalid value: 2: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
