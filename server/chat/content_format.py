@@ -1,4 +1,4 @@
-"""Whether a chat template reads message content as one text or as a list of typed parts."""
+"""Whether a chat template reads message content as one text or as a list of typed parts, and whether it may be null."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -16,6 +16,14 @@ def wants_parts(tree: jinja2.nodes.Template, chosen: ContentFormat) -> bool:
         return chosen == "openai"
     names = _names_of_content(tree)
     return any(_is_content(loop.iter, names) for loop in tree.find_all(jinja2.nodes.For))
+
+
+def knows_null(tree: jinja2.nodes.Template) -> bool:
+    """True for a template that asks whether content is none: some tell a message with calls by that alone."""
+    names = _names_of_content(tree)
+    return any(
+        test.name == "none" and _is_content(test.node, names) for test in tree.find_all(jinja2.nodes.Test)
+    )
 
 
 def _names_of_content(tree: jinja2.nodes.Template) -> set[str]:

@@ -10,7 +10,7 @@ import jinja2
 import jinja2.meta
 import jinja2.nodes
 
-from paddock.server.chat.content_format import ContentFormat, wants_parts
+from paddock.server.chat.content_format import ContentFormat, knows_null, wants_parts
 from paddock.server.chat.environment import template_environment
 from paddock.server.tokens.tokenizer import Tokenizer
 
@@ -35,6 +35,7 @@ class ChatTemplate:
             self._template = environment.from_string(source)
             tree = environment.parse(source)
             self.wants_parts = wants_parts(tree, content_format)
+            self._knows_null = knows_null(tree)
             self.variables = jinja2.meta.find_undeclared_variables(tree)
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(
@@ -44,6 +45,8 @@ class ChatTemplate:
             raise TemplateError(f"the chat template cannot be compiled: {error}") from error
         self.reads_tools = any(name.name == "tools" for name in tree.find_all(jinja2.nodes.Name))
         self._special_tokens = special_tokens
+        self.for_tools: ChatTemplate | None = None
+        """The template of prompts with tools, where a model has one of its own for them."""
 
     def render(
         self,
@@ -57,6 +60,8 @@ class ChatTemplate:
     ) -> str:
         """The prompt of a conversation. Raises TemplateError with the template's own words."""
         shown = [_with_reasoning(message) for message in messages]
+        if self._knows_null:
+            shown = [message if "content" in message else {**message, "content": None} for message in shown]
         if continue_final_message:
             shown[-1] = _marked(shown[-1])
         try:
@@ -113,14 +118,18 @@ def load_chat_template(
 ) -> ChatTemplate | None:
     """`--chat-template` (a path, the text itself, or the name of one of the model's), else the model's own.
 
-    None when there is none: completions still work then. Raises TemplateError when the chosen one cannot be used.
+    A model's own one of the name `tool_use` serves the prompts with tools. None when there is none: completions still
+    work then. Raises TemplateError when the chosen one cannot be used.
     """
     own = _own_templates(tokenizer)
     source = own.get("default") if chosen is None else own.get(chosen) or _read_chosen(chosen)
     if source is None:
         return None
     try:
-        return ChatTemplate(source, tokenizer.special_tokens, content_format)
+        template = ChatTemplate(source, tokenizer.special_tokens, content_format)
+        if chosen is None and "tool_use" in own:
+            template.for_tools = ChatTemplate(own["tool_use"], tokenizer.special_tokens, content_format)
+        return template
     except TemplateError as error:
         raise TemplateError(f"{error}. Give a working one with --chat-template.") from error
 

@@ -8,7 +8,9 @@ from paddock.server.generation.answer_parser import AnswerParser
 from paddock.server.protocol.tools import Tool
 from paddock.server.reasoning.parser import Block, ReasoningParser
 from paddock.server.reasoning.registry import reasoning_parser
+from paddock.server.tokens.absent import NoTokenizer
 from paddock.server.tokens.tokenizer import Tokenizer
+from paddock.server.tools.forced import ParserMaker
 from paddock.server.tools.offered import OfferedTools
 from paddock.server.tools.parser import ToolParser
 from paddock.server.tools.plugin import load_plugin
@@ -42,6 +44,11 @@ class AnswerParsers:
                     "--tool-parser-plugin needs --tool-call-parser with the name of its parser."
                 )
             load_plugin(frontend.tool_parser_plugin)
+        if (frontend.tool_call_parser or reasoning) and isinstance(tokenizer, NoTokenizer):
+            raise ToolParserError(
+                "--tool-call-parser and --reasoning-parser read text, and with --skip-tokenizer-init there is none; "
+                "leave them out."
+            )
         tools = None if frontend.tool_call_parser is None else tool_parser(frontend.tool_call_parser)
         thinking = reasoning_parser(reasoning) if reasoning else None
         marks = {mark for parser in (tools, thinking) if parser is not None for mark in parser.markers}
@@ -50,15 +57,22 @@ class AnswerParsers:
         )
 
     def reading(
-        self, tools: list[Tool], *, parallel: bool, prompt: str, continued: str | None
+        self,
+        tools: list[Tool],
+        *,
+        parallel: bool,
+        prompt: str,
+        continued: str | None,
+        forced: ParserMaker | None = None,
     ) -> AnswerReading | None:
         """None when the text is the answer as it is. `tools` are those that the model may call.
 
-        `prompt` is the text before the answer; `continued` is its last message when the answer goes on with that.
+        With `forced` the calls are in that parser's form, whatever the server's own is. `prompt` is the text before the answer; `continued` is its last message when the answer goes on with that.
         """
-        finder = self.tools if tools else None
+        finder = self.tools if tools and forced is None else None
         thinker = None if finder is not None and finder.reads_reasoning else self.reasoning
-        if finder is None and thinker is None:
+        new_finder: ParserMaker | None = forced or finder
+        if new_finder is None and thinker is None:
             return None
         offered = OfferedTools({tool.function.name: tool.function.parameters or {} for tool in tools})
         block = _block(thinker, prompt, continued)
@@ -66,7 +80,7 @@ class AnswerParsers:
         def new_parser() -> AnswerParser:
             return AnswerParser(
                 None if thinker is None else thinker(block),
-                None if finder is None else finder(offered),
+                None if new_finder is None else new_finder(offered),
                 one_call=not parallel,
             )
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from paddock.engine.sampling.params import SamplingParams
+from paddock.engine.structured_output.constraint import Constraint
 from paddock.server.errors import bad_request
 from paddock.server.protocol.common import GenerationRequest
 from paddock.server.sampling_defaults import SamplingDefaults
@@ -78,6 +79,7 @@ def sampling_for_choice(
     prompt_logprobs: int | None,
     bad_words: BadWords,
     defaults: SamplingDefaults,
+    constraint: Constraint | None = None,
 ) -> SamplingParams:
     """Parameters of one of the n choices: all alike but for the seed. `bad_words` are the request's as tokens."""
     top_k = defaults.top_k if request.top_k is None else max(request.top_k, 0)
@@ -99,6 +101,7 @@ def sampling_for_choice(
         bad_words=bad_words,
         logits_processors={named.qualname: named.kwargs for named in request.logits_processors},
         extra_args=request.vllm_xargs,
+        constraint=constraint,
         logprobs=request.top_logprobs_wanted(),
         prompt_logprobs=prompt_logprobs,
     )

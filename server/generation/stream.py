@@ -29,11 +29,15 @@ class Sequence:
         "num_tokens",
         "request",
         "scheduled",
+        "siblings",
     )
 
-    def __init__(self, request: AddRequest, index: int, generation: "Generation") -> None:
+    def __init__(
+        self, request: AddRequest, index: int, generation: "Generation", siblings: "Siblings"
+    ) -> None:
         self.request = request
         self.index = index
+        self.siblings = siblings
         self.generation = generation
         self.arrival = request.arrival_time
         self.num_prompt = len(request.prompt_token_ids)
@@ -43,11 +47,37 @@ class Sequence:
         self.last_token = 0.0
 
 
+class Siblings:
+    """The answers to one prompt."""
+
+    __slots__ = ("_longest", "_num_running")
+
+    def __init__(self) -> None:
+        self._num_running = 0
+        self._longest = 0
+
+    def join(self) -> "Siblings":
+        self._num_running += 1
+        return self
+
+    def end_one(self, num_tokens: int) -> int | None:
+        """One of them has ended; with the last one, the length of the longest in tokens."""
+        self._num_running -= 1
+        self._longest = max(self._longest, num_tokens)
+        return None if self._num_running else self._longest
+
+
 class Generation:
     """Collects outputs until its reader asks. The engine client writes, one task reads."""
 
     def __init__(self, requests: list[AddRequest], abort: Abort) -> None:
-        self.sequences = [Sequence(request, index, self) for index, request in enumerate(requests)]
+        by_prompt: dict[int, Siblings] = {}  # the answers to a prompt hold the same list
+        self.sequences = [
+            Sequence(
+                request, index, self, by_prompt.setdefault(id(request.prompt_token_ids), Siblings()).join()
+            )
+            for index, request in enumerate(requests)
+        ]
         self._abort = abort
         self._pending: Batch = []
         self._error: ApiError | None = None

@@ -2,6 +2,8 @@
 
 from typing import Any, Protocol
 
+from paddock.server.protocol.structured_outputs import ResponseFormat
+
 _SAMPLING: dict[str, tuple[Any, ...]] = {
     "stream": (False,),
     "temperature": (None, 0),
@@ -20,6 +22,11 @@ _SAMPLING: dict[str, tuple[Any, ...]] = {
     "logits_processors": ([],),
     "vllm_xargs": ({},),
     "prompt_logprobs": (None,),
+    "structured_outputs": (None,),
+    "guided_json": (None,),
+    "guided_regex": (None,),
+    "guided_choice": (None,),
+    "guided_grammar": (None,),
 }
 """Fields of a request, with the values that ask for nothing."""
 
@@ -34,6 +41,9 @@ class MaySearchBeams(Protocol):
     @property
     def early_stopping(self) -> bool: ...
 
+    @property
+    def response_format(self) -> ResponseFormat | None: ...
+
 
 def refuse_beam_conflicts(request: MaySearchBeams) -> None:
     """Raise ValueError that begins with the field at fault."""
@@ -46,3 +56,5 @@ def refuse_beam_conflicts(request: MaySearchBeams) -> None:
     for field, neutral in _SAMPLING.items():
         if getattr(request, field) not in neutral:
             raise ValueError(f"{field} cannot be combined with use_beam_search; leave it out")
+    if request.response_format is not None and request.response_format.type != "text":
+        raise ValueError("response_format cannot be combined with use_beam_search; leave it out")

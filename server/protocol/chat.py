@@ -23,6 +23,14 @@ class ChatRequest(Conversation, GenerationRequest):
         if self.top_logprobs is not None and not self.logprobs:
             raise ValueError("top_logprobs needs logprobs: true")
         check_tool_choice(self.tool_choice, self.tools or ())
+        if self.must_call and self.constraint() is not None:
+            raise ValueError(
+                "tool_choice demands a call, which no response_format or structured_outputs can be combined with"
+            )
+        if self.must_call and self.ignore_eos:
+            raise ValueError("ignore_eos cannot be combined with a tool_choice that demands a call")
+        if self.must_call and self.use_beam_search:
+            raise ValueError("use_beam_search cannot be combined with a tool_choice that demands a call")
         return self
 
     def token_limit(self) -> int | None:
@@ -32,6 +40,11 @@ class ChatRequest(Conversation, GenerationRequest):
     def may_call(self) -> bool:
         """The model is free to call functions."""
         return bool(self.tools) and self.tool_choice != "none"
+
+    @property
+    def must_call(self) -> bool:
+        """The tokens are to be constrained to calls."""
+        return bool(self.tools) and self.tool_choice not in ("none", "auto")
 
     def top_logprobs_wanted(self) -> int | None:
         return (self.top_logprobs or 0) if self.logprobs else None

@@ -1,16 +1,23 @@
 """Fields that chat and completion requests share, with their ranges."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from paddock.engine.structured_output.constraint import Constraint
 from paddock.server.middleware.request_id import MAX_CHARACTERS, is_sane
 from paddock.server.protocol.beam import refuse_beam_conflicts
+from paddock.server.protocol.strict_model import StrictModel
+from paddock.server.protocol.structured_outputs import (
+    Guided,
+    ResponseFormat,
+    StructuredOutputs,
+    constraint_of,
+)
 from paddock.server.protocol.unsupported import NO_EFFECT, NOTHING_ASKED
 
 INT64 = 2**63
 MAX_CHOICES = 128
-MAX_FIELDS = 100
 MAX_STOPS = 64
 MAX_BIASES = 4_096
 MAX_STOP_CHARACTERS = 1_000
@@ -20,20 +27,6 @@ MAX_BAD_WORDS = 256
 MAX_BAD_WORD_CHARACTERS = 200
 MAX_PROCESSORS = 16
 TokenId = Annotated[int, Field(ge=0, lt=INT64)]
-
-
-class StrictModel(BaseModel):
-    """Types are taken at their word: no number from a string, no integer from a bool, no unknown field."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_size(cls, fields: Any) -> Any:
-        # Each unknown field becomes an error object; a body full of them must not fill the memory.
-        if isinstance(fields, dict) and len(fields) > MAX_FIELDS:
-            raise ValueError(f"has {len(fields)} fields; at most {MAX_FIELDS} are read")
-        return fields
 
 
 class StreamOptions(StrictModel):
@@ -49,15 +42,11 @@ class StreamOptions(StrictModel):
         return self
 
 
-class ResponseFormat(StrictModel):
-    type: Literal["text"] = Field(description="JSON output comes with structured output")
-
-
 class NamedProcessor(StrictModel):
     """A logits processor of the user's own; a bare string is its name."""
 
     qualname: str = Field(min_length=1, max_length=256)
-    kwargs: dict[str, Any] = {}
+    kwargs: dict[str, Any] = Field(default={})
 
     @model_validator(mode="before")
     @classmethod
@@ -65,13 +54,14 @@ class NamedProcessor(StrictModel):
         return {"qualname": value} if isinstance(value, str) else value
 
 
-class GenerationRequest(StrictModel):
+class GenerationRequest(Guided):
     """Sampling, stopping and output options; unset sampling values come from the model's generation config."""
 
     model: str | None = None
     stream: bool = False
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
     n: int = Field(1, ge=1, le=MAX_CHOICES)
     use_beam_search: bool = False
     """n is the number of beams then."""
@@ -94,13 +84,13 @@ class GenerationRequest(StrictModel):
     ignore_eos: bool = False
     skip_special_tokens: bool = True
     spaces_between_special_tokens: bool = True
-    logit_bias: dict[int, float] = {}
+    logit_bias: dict[int, float] = Field(default={})
     allowed_token_ids: Annotated[list[TokenId], Field(fail_fast=True)] | None = Field(
         None, min_length=1, max_length=MAX_ALLOWED_TOKENS
     )
     bad_words: list[str] = Field(default=[], max_length=MAX_BAD_WORDS)
     logits_processors: list[NamedProcessor] = Field(default=[], max_length=MAX_PROCESSORS)
-    vllm_xargs: dict[str, Any] = {}
+    vllm_xargs: dict[str, Any] = Field(default={})
     prompt_logprobs: int | None = Field(None, ge=0, lt=INT64)
     return_tokens_as_token_ids: bool | None = None
     """Unset leaves it to the server."""
@@ -183,6 +173,10 @@ class GenerationRequest(StrictModel):
         if self.prompt_logprobs is not None and self.stream:
             raise ValueError("prompt_logprobs cannot be streamed; leave one of the two out")
         refuse_beam_conflicts(self)
+        if self.constraint() is not None and self.ignore_eos:
+            raise ValueError(
+                "ignore_eos cannot be combined with structured output, which ends where its form ends"
+            )
         limit = self.token_limit()
         if limit is not None and self.min_tokens > limit:
             raise ValueError(f"min_tokens {self.min_tokens} is above max_tokens {limit}")
@@ -191,6 +185,10 @@ class GenerationRequest(StrictModel):
     def token_limit(self) -> int | None:
         """Most tokens the caller wants; None leaves it to the context."""
         return self.max_tokens
+
+    def constraint(self) -> Constraint | None:
+        """The form that the output must have. Raises ValueError that begins with the field at fault."""
+        return constraint_of(self)
 
     def top_logprobs_wanted(self) -> int | None:
         """How many top log-probabilities per generated token; None for none at all."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from paddock.server.protocol.common import StrictModel
+from paddock.server.protocol.strict_model import StrictModel
 from paddock.server.protocol.tools import Tools, check_tools
 
 MAX_TEMPLATE_CHARACTERS = 1_000_000
@@ -34,10 +34,15 @@ Parts = Annotated[list[TextPart], Field(fail_fast=True)]
 class FunctionCall(StrictModel):
     name: str
     arguments: str
+    parsed_arguments: Any = None
+    """The official client's own, which sends back the message that it joined from a stream."""
 
 
 class ToolCall(StrictModel):
     id: str
+    index: int | None = None
+    """Left over from a stream, too; the place in the list is what counts."""
+
     type: Literal["function"] = "function"
     function: FunctionCall
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from paddock.server.protocol.common import StrictModel
+from paddock.server.protocol.strict_model import StrictModel
 
 MAX_TOOLS = 512
 _NAME = re.compile(r"[A-Za-z0-9_.\-/:]{1,128}")

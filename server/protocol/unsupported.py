@@ -8,13 +8,7 @@ from paddock.server.errors import bad_request
 NOTHING_ASKED: dict[str, tuple[Any, ...]] = {
     "functions": (),
     "function_call": (),
-    "structured_outputs": (),
-    "guided_json": (),
-    "guided_regex": (),
-    "guided_choice": (),
-    "guided_grammar": (),
     "guided_decoding_backend": (),
-    "guided_whitespace_pattern": (),
     "best_of": (1,),
     "suffix": (),
     "prompt_embeds": (),
@@ -26,11 +20,7 @@ NOTHING_ASKED: dict[str, tuple[Any, ...]] = {
     "kv_transfer_params": (),
 }
 INSTEAD = {
-    "guided_json": "its name is structured_outputs.json now",
-    "guided_regex": "its name is structured_outputs.regex now",
-    "guided_choice": "its name is structured_outputs.choice now",
-    "guided_grammar": "its name is structured_outputs.grammar now",
-    "guided_whitespace_pattern": "its name is structured_outputs.whitespace_pattern now",
+    "guided_decoding_backend": "--structured-outputs-config chooses one for all requests",
     "functions": "it was replaced by tools",
     "function_call": "it was replaced by tool_choice",
     "best_of": "send n and choose among the answers",

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
 
+from paddock.engine.structured_output.constraint import Constraint
 from paddock.server.generation.answer_parsers import AnswerReading
 from paddock.server.generation.chat_format import ChatFormat, ChatOptions
 from paddock.server.generation.format import ReplyIdentity
@@ -18,6 +19,7 @@ from paddock.server.routes.rendering import encode_messages
 from paddock.server.routes.token_only import as_served
 from paddock.server.routes.tool_choice import refuse_unparsable_calls
 from paddock.server.serving import Serving
+from paddock.server.tools.forced import forced_calls, forced_parser
 
 router = APIRouter()
 
@@ -37,10 +39,26 @@ async def chat_completions(http: Request) -> Response:
         request = request.model_copy(update={"skip_special_tokens": False})
     prompt = Prompt(truncate(token_ids, request, serving), text)
     unique = uuid4().hex
-    made = await sequences(request, [prompt], request.prompt_logprobs, unique, serving)
+    constraint = _constraint(request, text, serving)
+    made = await sequences(request, [prompt], request.prompt_logprobs, unique, serving, constraint)
     identity = ReplyIdentity.new("chatcmpl", request.request_id or unique, model)
     reply = _format(request, prompt, identity, reading, serving)
     return answer(http, request, [prompt], made, reply, serving)
+
+
+def _constraint(request: ChatRequest, text: str, serving: Serving) -> Constraint | None:
+    forced = (
+        forced_calls(request.tool_choice, request.tools or (), request.parallel_tool_calls)
+        if request.must_call
+        else None
+    )
+    asked = request.constraint() if forced is None else forced
+    field = "tool_choice" if forced is not None else "response_format"
+    return serving.constraints.of_chat(asked, text, _continued(request), field)
+
+
+def _continued(request: ChatRequest) -> str | None:
+    return _text(request.messages[-1]) if request.continue_final_message else None
 
 
 def _reading(request: ChatRequest, text: str, serving: Serving) -> AnswerReading | None:
@@ -48,7 +66,8 @@ def _reading(request: ChatRequest, text: str, serving: Serving) -> AnswerReading
         request.tools or [] if request.may_call else [],
         parallel=request.parallel_tool_calls,
         prompt=text,
-        continued=_text(request.messages[-1]) if request.continue_final_message else None,
+        continued=_continued(request),
+        forced=forced_parser(request.tool_choice) if request.must_call else None,
     )
 
 

@@ -27,7 +27,9 @@ async def completions(http: Request) -> Response:
     request = as_served(request, serving)
     prompts = await _prompts(request, serving)
     unique = uuid4().hex
-    made = await sequences(request, prompts, _prompt_logprobs_wanted(request), unique, serving)
+    constraint = serving.constraints.of_completion(request.constraint())
+    logprobs = _prompt_logprobs_wanted(request)
+    made = await sequences(request, prompts, logprobs, unique, serving, constraint)
     identity = ReplyIdentity.new("cmpl", request.request_id or unique, model)
     reply = _format(request, prompts, identity, serving)
     return answer(http, request, prompts, made, reply, serving)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from paddock.engine.messages import AddRequest
+from paddock.engine.structured_output.constraint import Constraint
 from paddock.server.errors import bad_request
 from paddock.server.generation.answer import Answer, StreamChoice
 from paddock.server.generation.beam_answer import BeamAnswer
@@ -44,6 +45,7 @@ async def sequences(
     prompt_logprobs: int | None,
     unique: str,
     serving: Serving,
+    constraint: Constraint | None = None,
 ) -> list[AddRequest]:
     """n engine requests per prompt, in the order of the choices. Raises ApiError 400 for a prompt too long."""
     if not request.spaces_between_special_tokens and serving.sets_special_tokens_apart:
@@ -58,7 +60,7 @@ async def sequences(
         budget = token_budget(request, len(prompt.token_ids), serving.limits, serving.defaults.max_new_tokens)
         for choice in range(request.n):
             sampling = sampling_for_choice(
-                request, choice, budget, prompt_logprobs, bad_words, serving.defaults
+                request, choice, budget, prompt_logprobs, bad_words, serving.defaults, constraint
             )
             made.append(
                 AddRequest(

@@ -21,7 +21,10 @@ async def encode_messages(conversation: Conversation, serving: Serving) -> tuple
 
 def _render(conversation: Conversation, serving: Serving) -> str:
     template = _template(conversation, serving)
-    tools = _tools(conversation, template, serving)
+    tools = None
+    if _shows_tools(conversation, serving):
+        template = template.for_tools or template
+        tools = _tools(conversation, template)
     try:
         return template.render(
             template_messages(conversation.messages, template.wants_parts),
@@ -35,19 +38,24 @@ def _render(conversation: Conversation, serving: Serving) -> str:
         raise bad_request(f"{error}.", "messages") from None
 
 
-def _tools(
-    conversation: Conversation, template: ChatTemplate, serving: Serving
-) -> list[dict[str, Any]] | None:
-    callable_ones = not isinstance(conversation, ChatRequest) or conversation.may_call
-    if not callable_ones and serving.frontend.exclude_tools_when_tool_choice_none:
-        return None
-    if conversation.tools and callable_ones and not template.reads_tools:
+def _shows_tools(conversation: Conversation, serving: Serving) -> bool:
+    if not conversation.tools:
+        return False
+    return _may_call(conversation) or not serving.frontend.exclude_tools_when_tool_choice_none
+
+
+def _may_call(conversation: Conversation) -> bool:
+    return not isinstance(conversation, ChatRequest) or conversation.may_call
+
+
+def _tools(conversation: Conversation, template: ChatTemplate) -> list[dict[str, Any]]:
+    if _may_call(conversation) and not template.reads_tools:
         raise bad_request(
             "tools: the chat template of this model does not show them to it. Leave them out, or start the server with "
-            "a --chat-template that does; some models have one of the name tool_use.",
+            "a --chat-template that does.",
             "tools",
         )
-    return [tool.plain() for tool in conversation.tools] if conversation.tools else None
+    return [tool.plain() for tool in conversation.tools or ()]
 
 
 def _variables(conversation: Conversation, template: ChatTemplate) -> dict[str, Any]:

@@ -6,15 +6,9 @@ from paddock.server.serving import Serving
 
 
 def refuse_unparsable_calls(request: ChatRequest, serving: Serving) -> None:
-    """Raise ApiError 400 when calls could neither be forced nor found."""
-    if not request.may_call:
+    """Raise ApiError 400 when the model's own calls could not be found. Forced ones have a form of ours."""
+    if not request.may_call or request.must_call:
         return
-    if request.tool_choice != "auto":
-        # A prompt can ask for a call; only a constraint on the tokens makes sure of one.
-        raise bad_request(
-            "tool_choice: required and a named function are not supported yet; send auto or none.",
-            "tool_choice",
-        )
     if not serving.frontend.enable_auto_tool_choice or serving.parsers.tools is None:
         raise bad_request(
             "tools: this server was started without --enable-auto-tool-choice and --tool-call-parser, so it cannot "

@@ -52,7 +52,21 @@ def test_what_passes_is_json(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["{]", "[1,]", '{"a"}', '{"a":}', "{a:1}", "01 ", "1. ", "+1 ", "NaN ", '"\\x"', '"\\u12g4"', "'a'", "tru "],
+    [
+        "{]",
+        "[1,]",
+        '{"a"}',
+        '{"a":}',
+        "{a:1}",
+        "01 ",
+        "1. ",
+        "+1 ",
+        "NaN ",
+        '"\\x"',
+        '"\\u12g4"',
+        "'a'",
+        "tru ",
+    ],
 )
 def test_wrong_json_is_malformed(text: str) -> None:
     for size in (1, 99):

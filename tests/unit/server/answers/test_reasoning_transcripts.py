@@ -2,6 +2,8 @@
 
 import pytest
 from answers import OFFERED, Answer, cuts, read
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from paddock.server.generation.answer_parser import AnswerParser
 from paddock.server.reasoning.parser import Block
@@ -10,9 +12,7 @@ from paddock.server.tools.registry import tool_parser
 
 UNSAID, OPENED, CLOSED = Block.UNSAID, Block.OPENED, Block.CLOSED
 THOUGHTS, ANSWER = "2 and 2:\n\n<b>4</b> 🤔", "It is 4.\n"
-HARMONY = (
-    "<|channel|>analysis<|message|>2 and 2:\n\n<b>4</b> 🤔<|end|><|start|>assistant<|channel|>final<|message|>It is 4.\n"
-)
+HARMONY = "<|channel|>analysis<|message|>2 and 2:\n\n<b>4</b> 🤔<|end|><|start|>assistant<|channel|>final<|message|>It is 4.\n"
 HUNYUAN = f"<think>\n{THOUGHTS}\n</think>\n<answer>\nIt is 4.\n\n</answer>"
 
 TRANSCRIPTS: list[tuple[str, Block, str, str, str]] = [
@@ -39,6 +39,11 @@ TRANSCRIPTS: list[tuple[str, Block, str, str, str]] = [
     ("openai_gptoss", UNSAID, HARMONY, THOUGHTS, ANSWER),
     ("openai_gptoss", UNSAID, ANSWER, "", ANSWER),
 ]  # fmt: skip
+ALPHABET = [
+    *" \n<a>/",
+    *(mark for name in BUILT_IN for mark in reasoning_parser(name).markers),
+    *("Here is my thought process:", "Here is my response:", "<answer>", "</answer>", "final", "analysis"),
+]
 PROMPTS = [
     ("qwen3", "<|im_start|>assistant\n", UNSAID),
     ("qwen3", "<|im_start|>assistant\n<think>\n", OPENED),
@@ -65,6 +70,18 @@ def test_a_transcript_gives_reasoning_and_content_however_it_is_cut(
 def test_a_transcript_that_ends_early_gives_the_same_in_pieces(name: str, block: Block, text: str) -> None:
     for end in range(len(text)):
         assert parsed(name, block, list(text[:end])) == parsed(name, block, [text[:end]])
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+@given(pieces=st.lists(st.sampled_from(ALPHABET), max_size=16), block=st.sampled_from(Block), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_text_in_any_pieces_gives_what_it_gives_whole(
+    name: str, pieces: list[str], block: Block, data: st.DataObject
+) -> None:
+    text = "".join(pieces)
+    borders = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=6)))
+    chunks = [text[start:end] for start, end in zip([0, *borders], [*borders, len(text)], strict=True)]
+    assert parsed(name, block, chunks) == parsed(name, block, [text])
 
 
 @pytest.mark.parametrize(("name", "prompt", "block"), PROMPTS)

@@ -16,8 +16,8 @@ TRANSCRIPTS: list[tuple[str, str, str, Expected]] = [
     ("hermes", '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Oslo"}}\n</tool_call>', "", [("get_weather", OSLO)]),
     (
         "hermes",
-        'Let me look.\n<tool_call>\n{"name": "get_weather", "arguments": {"city": "Zürich 🏔", "days": 3}}\n</tool_call>\n'
-        '<tool_call>\n{"name": "now"}\n</tool_call>',
+        ('Let me look.\n<tool_call>\n{"name": "get_weather", "arguments": {"city": "Zürich 🏔", "days": 3}}\n</tool_call>\n'
+        '<tool_call>\n{"name": "now"}\n</tool_call>'),
         "Let me look.",
         TWO,
     ),
@@ -75,52 +75,52 @@ TRANSCRIPTS: list[tuple[str, str, str, Expected]] = [
     ("llama4_pythonic", "[now()]", "", [("now", {})]),
     (
         "qwen3_coder",
-        "I will check.\n<tool_call>\n<function=get_weather>\n<parameter=city>\nZürich 🏔\n</parameter>\n<parameter=days>\n3\n"
-        "</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=now>\n</function>\n</tool_call>",
+        ("I will check.\n<tool_call>\n<function=get_weather>\n<parameter=city>\nZürich 🏔\n</parameter>\n<parameter=days>\n3\n"
+        "</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=now>\n</function>\n</tool_call>"),
         "I will check.",
         TWO,
     ),
     (
         "qwen3_coder",
-        "<function=write_file>\n<parameter=path>\n7\n</parameter>\n<parameter=text>\n\n  if a < b:\n\treturn \"</param>\"\n\n</parameter>\n"
-        "</function>\n</tool_call>",
+        ("<function=write_file>\n<parameter=path>\n7\n</parameter>\n<parameter=text>\n\n  if a < b:\n\treturn \"</param>\"\n\n</parameter>\n"
+        "</function>\n</tool_call>"),
         "",
         [("write_file", {"path": "7", "text": '\n  if a < b:\n\treturn "</param>"\n'})],
     ),
     (
         "qwen3_coder",
-        "<tool_call><function=get_weather><parameter=places>['a', \"b\"]</parameter><parameter=options>null</parameter>"
-        "<parameter=hourly>True</parameter><parameter=days>soon</parameter></function></tool_call>",
+        ("<tool_call><function=get_weather><parameter=places>['a', \"b\"]</parameter><parameter=options>null</parameter>"
+        "<parameter=hourly>True</parameter><parameter=days>soon</parameter></function></tool_call>"),
         "",
         [("get_weather", {"places": ["a", "b"], "options": None, "hourly": True, "days": "soon"})],
     ),
     (
         "glm45",
-        "\n<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Zürich 🏔</arg_value>\n<arg_key>days</arg_key>\n"
-        "<arg_value>3</arg_value>\n</tool_call>\n<tool_call>now\n</tool_call>",
+        ("\n<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Zürich 🏔</arg_value>\n<arg_key>days</arg_key>\n"
+        "<arg_value>3</arg_value>\n</tool_call>\n<tool_call>now\n</tool_call>"),
         "",
         TWO,
     ),
     (
         "glm45",
-        "Writing.<tool_call>write_file<arg_key>text</arg_key><arg_value>a\n\"b\" </arg></arg_value><arg_key>mode</arg_key>"
-        "<arg_value>{\"x\": 1}</arg_value></tool_call>",
+        ("Writing.<tool_call>write_file<arg_key>text</arg_key><arg_value>a\n\"b\" </arg></arg_value><arg_key>mode</arg_key>"
+        "<arg_value>{\"x\": 1}</arg_value></tool_call>"),
         "Writing.",
         [("write_file", {"text": 'a\n"b" </arg>', "mode": {"x": 1}})],
     ),
     (
         "deepseek_v3",
-        "Checking.<｜tool▁calls▁begin｜>"
+        ("Checking.<｜tool▁calls▁begin｜>"
         '<｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather\n```json\n{"city": "Zürich 🏔", "days": 3}\n```<｜tool▁call▁end｜>\n'
-        "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>"),
         "Checking.",
         TWO,
     ),
     (
         "kimi_k2",
-        "Checking.<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>"
+        ("Checking.<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>"
         '{"city": "Zürich 🏔", "days": 3}<|tool_call_end|><|tool_call_begin|>functions.now:1<|tool_call_argument_begin|>{}'
-        "<|tool_call_end|><|tool_calls_section_end|>",
+        "<|tool_call_end|><|tool_calls_section_end|>"),
         "Checking.",
         TWO,
     ),
@@ -152,9 +152,9 @@ TRANSCRIPTS: list[tuple[str, str, str, Expected]] = [
     ("phi4_mini_json", "Use functools.partial, or functools[0].", "Use functools.partial, or functools[0].", []),
     (
         "openai",
-        "<|channel|>analysis<|message|>They want weather.<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather "
+        ("<|channel|>analysis<|message|>They want weather.<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather "
         '<|constrain|>json<|message|>{"city":"Zürich 🏔","days":3}<|call|>'
-        "<|start|>assistant to=functions.now<|channel|>commentary<|message|>{}<|call|>",
+        "<|start|>assistant to=functions.now<|channel|>commentary<|message|>{}<|call|>"),
         "",
         TWO,
     ),
@@ -174,7 +174,9 @@ def parsed(name: str, chunks: list[str]) -> Answer:
 
 
 @pytest.mark.parametrize(("name", "text", "content", "calls"), TRANSCRIPTS)
-def test_a_transcript_gives_its_content_and_calls(name: str, text: str, content: str, calls: Expected) -> None:
+def test_a_transcript_gives_its_content_and_calls(
+    name: str, text: str, content: str, calls: Expected
+) -> None:
     answer = parsed(name, [text])
     assert answer.content == content
     assert [(call.name, call.values) for call in answer.calls] == calls

@@ -1,0 +1,1 @@
+"""Thinking in the text of a model: what separates it from the answer."""
