@@ -1,5 +1,6 @@
 """`paddock serve`: arguments, files and the port are checked before anything slow begins."""
 
+import contextlib
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -54,7 +55,8 @@ def _print_config(given: "Sourced") -> int:
     from_model = None
     folder = Path(given.config.model.model)
     try:
-        if folder.is_dir():
+        elsewhere = given.config.model.hf_config_path
+        if folder.is_dir() and (elsewhere is None or Path(elsewhere).expanduser().exists()):
             settings = EngineSettings.resolve(given.config, ModelShape.read(folder, given.config.model))
             from_model = {
                 ("model", "max_model_len"): settings.max_model_len,
@@ -69,31 +71,35 @@ def _print_config(given: "Sourced") -> int:
 
 def _run(given: "Sourced", environ: Mapping[str, str]) -> int:
     from paddock.engine.config.effective import effective
-    from paddock.engine.models.errors import CheckpointError
+    from paddock.engine.logs import LogConfigError, configure_logging
+    from paddock.engine.models.checkpoint import resolve_config_path
     from paddock.engine.settings import SettingsError
-    from paddock.server.chat.template import TemplateError
-    from paddock.server.http_server import PortError, bind
+    from paddock.server.headless import follows, run_headless
+    from paddock.server.listener import Listeners
     from paddock.server.process import run_server
-    from paddock.server.sampling_defaults import GenerationConfigError
-    from paddock.server.startup import StartError, Timeouts, load_assets
-    from paddock.server.tokens.tokenizer import TokenizerError
+    from paddock.server.startup import START_FAILURES, Timeouts, load_assets
 
-    failures = (CheckpointError, PortError, StartError, TemplateError, GenerationConfigError, TokenizerError)
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     config = given.config
+    try:
+        configure_logging(config.frontend.log_config_file, environ)
+    except LogConfigError as error:
+        print(f"paddock serve: {error}", file=sys.stderr)
+        return USAGE_ERROR
     chosen = ", ".join(
         f"{flag}={entry['value']} ({entry['origin']})" for flag, entry in effective(given).items()
     )
     logger.info("arguments: %s; all others at their defaults", chosen or "none given")
     try:
-        timeouts = Timeouts.read(environ)
-        listener = bind(config.frontend.host, config.frontend.port)
-        return run_server(config, load_assets(config), listener, timeouts)
+        if follows(config, environ):
+            return run_headless(config, environ)
+        Timeouts.read(environ)  # for its errors
+        config = config.model_copy(update={"model": resolve_config_path(config.model, config.load)})
+        count = config.service.api_server_count
+        with contextlib.closing(Listeners.open(config.frontend, count)) as listeners:
+            return run_server(config, load_assets(config), listeners)
     except SettingsError as error:
         print(f"paddock serve: {error}", file=sys.stderr)
         return USAGE_ERROR
-    except failures as error:
+    except START_FAILURES as error:
         print(f"paddock serve: {error}", file=sys.stderr)
         return FAILED

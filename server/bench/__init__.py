@@ -1,0 +1,1 @@
+"""Benchmarks: a running server under load, and the engine by itself."""

@@ -1,0 +1,140 @@
+"""`paddock status`: one screen out of an InferenceService, its pods and the last lines of their logs."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from paddock.server.cli.status import status
+from paddock.server.cli.status_screen import is_fine, is_waiting, screen
+
+NOW = datetime(2026, 1, 1, 12, 3, tzinfo=UTC)
+CREATED = "2026-01-01T12:00:00Z"
+WELL = {
+    "Accepted": ("True", "Accepted"),
+    "Progressing": ("False", "UpToDate"),
+    "Available": ("True", "Serving"),
+    "Degraded": ("False", "AsExpected"),
+}
+
+
+def service(observed: int = 2, **conditions: tuple[str, str]) -> dict[str, Any]:
+    """An InferenceService of generation 2; keywords are conditions as (status, reason) that differ from a healthy one's."""
+    stated = [
+        {"type": kind, "status": state, "reason": reason, "message": f"about {kind}"}
+        for kind, (state, reason) in {**WELL, **conditions}.items()
+    ]
+    return {
+        "metadata": {"name": "qwen3", "namespace": "models", "generation": 2, "creationTimestamp": CREATED},
+        "spec": {"model": {"uri": "pvc://models/qwen3"}},
+        "status": {
+            "conditions": stated,
+            "observedGeneration": observed,
+            "ready": "1/2",
+            "url": "http://qwen3.models.svc",
+            "configuration": [
+                {"argument": "max-model-len", "value": "1024", "origin": "spec.model.maxModelLen"}
+            ],
+        },
+    }
+
+
+def pod(name: str, ready: bool, state: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "creationTimestamp": CREATED, **metadata},
+        "spec": {"nodeName": "node-1"},
+        "status": {
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+            "containerStatuses": [{"restartCount": 2, "state": state}],
+        },
+    }
+
+
+def test_a_healthy_service_is_fine_and_says_where_to_ask() -> None:
+    text = screen(service(), [pod("qwen3-0-0", True, {"running": {}})], {}, NOW)
+
+    assert is_fine(service())
+    assert text == (
+        "qwen3 in models: serving, 1/2 replicas ready, 3m old\n"
+        "  url        http://qwen3.models.svc\n"
+        "  model      pvc://models/qwen3\n"
+        "  arguments  max-model-len=1024\n"
+        "\n"
+        "POD        NODE    AGE  RESTARTS  STATE\n"
+        "qwen3-0-0  node-1  3m   2         ready\n"
+        "\n"
+        "nothing is wrong\n"
+    )
+
+
+def test_a_pod_that_loads_shows_how_far_it_is() -> None:
+    loading = pod("qwen3-1-0", False, {"running": {}})
+    line = "2026-01-01 12:02:00,1 INFO paddock.engine.weights.progress: loading weights: 3.2 GB in 4.0 s"
+    text = screen(service(Progressing=("True", "RollingOut")), [loading], {"qwen3-1-0": line}, NOW)
+
+    assert is_waiting(loading)
+    assert "loading: loading weights: 3.2 GB in 4.0 s" in text
+    assert "rollout: RollingOut: about Progressing" in text
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        (
+            {"Accepted": ("False", "InvalidSpec")},
+            ["wrong: InvalidSpec: about Accepted", "to do: correct the named"],
+        ),
+        (
+            {"Degraded": ("True", "ModelLoadFailed")},
+            ["wrong: ModelLoadFailed", "apply the previous manifest"],
+        ),
+        ({"Available": ("False", "ScaledToZero")}, ["not serving (ScaledToZero)", "raise spec.replicas"]),
+        ({"Degraded": ("True", "SomethingNew")}, ["wrong: SomethingNew", "to do: kubectl describe"]),
+    ],
+)
+def test_what_is_wrong_comes_with_what_to_do(condition: dict[str, tuple[str, str]], words: list[str]) -> None:
+    text = screen(service(**condition), [], {}, NOW)
+
+    assert all(word in text for word in [*words, "no pods"])
+    assert not is_fine(service(**condition))
+
+
+def test_a_change_that_the_operator_has_not_seen_is_not_fine() -> None:
+    assert "not taken up yet" in screen(service(observed=1), [], {}, NOW)
+    assert not is_fine(service(observed=1))
+
+
+def test_a_service_without_status_tells_to_look_for_the_operator() -> None:
+    new = {key: value for key, value in service().items() if key != "status"}
+
+    assert "look whether the operator runs" in screen(new, [], {}, NOW)
+
+
+@pytest.mark.parametrize(
+    ("state", "metadata", "words"),
+    [
+        ({"waiting": {"reason": "CrashLoopBackOff"}}, {}, "CrashLoopBackOff"),
+        ({"running": {}}, {"deletionTimestamp": CREATED}, "finishing its requests"),
+        ({"running": {}}, {}, "starting"),
+    ],
+)
+def test_each_pod_says_what_it_does(state: dict[str, Any], metadata: dict[str, str], words: str) -> None:
+    assert words in screen(service(), [pod("qwen3-0-0", False, state, **metadata)], {}, NOW)
+
+
+def test_without_kubectl_the_command_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+
+    assert status(["qwen3"]) == 2
+    assert "kubectl is not on PATH" in capsys.readouterr().err
+
+
+def test_neither_torch_nor_the_server_is_imported() -> None:
+    script = "import sys, paddock.server.cli.status; print(*{'torch', 'transformers', 'fastapi'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == ""
