@@ -11,7 +11,10 @@ from paddock.kernels import PackedLinear, pack_linear
 
 
 class VocabularyShard(nn.Module):
-    """A matrix `[vocab, hidden]`, of which each rank holds an equal run of rows; the last run is padded with zeros."""
+    """A matrix `[vocab, hidden]`, of which each rank holds an equal run of rows; the last run is padded with zeros.
+
+    It is held plain until `pack`, and packed from then on: one copy serves an embedding and a head.
+    """
 
     def __init__(self, vocab_size: int, hidden_size: int, place: Placement) -> None:
         super().__init__()
@@ -20,22 +23,38 @@ class VocabularyShard(nn.Module):
         self.rows_per_rank = -(-vocab_size // place.size)
         self.first = place.rank * self.rows_per_rank
         self.last = min(self.first + self.rows_per_rank, vocab_size)
-        self.weight = place.empty(self.rows_per_rank, hidden_size)
-        self.weight[max(self.last - self.first, 0) :].zero_()
+        weight = place.empty(self.rows_per_rank, hidden_size)
+        weight[max(self.last - self.first, 0) :].zero_()
+        self.weight: torch.Tensor | None = weight
+        self.packed: PackedLinear | None = None
 
     def weight_targets(self, prefix: str) -> Iterator[WeightTarget]:
+        assert self.weight is not None
         rows = slice(self.first, self.last)
         full_shape = (self.vocab_size, self.weight.shape[1])
         yield WeightTarget(f"{prefix}.weight", full_shape, self.weight[: self.last - self.first], (rows,))
+
+    def pack(self) -> None:
+        """Call once, after loading, when a head multiplies by the matrix; the plain one is let go."""
+        assert self.weight is not None
+        self.packed = pack_linear(self.weight)
+        self.weight = None
+
+    def rows(self, indices: torch.Tensor) -> torch.Tensor:
+        """Of this rank: `[n]` to `[n, hidden]`."""
+        if self.packed is not None:
+            return self.packed.rows(indices)
+        assert self.weight is not None
+        return self.weight.index_select(0, indices)
 
 
 class VocabParallelEmbedding(VocabularyShard):
     def forward(self, token_ids: torch.Tensor) -> torch.Tensor:
         """`[tokens]` to `[tokens, hidden]`. The ids must be below the vocabulary's size."""
         if self.place.size == 1:
-            return self.weight.index_select(0, token_ids)
+            return self.rows(token_ids)
         foreign = (token_ids < self.first) | (token_ids >= self.last)
-        rows = self.weight.index_select(0, (token_ids - self.first).masked_fill(foreign, 0))
+        rows = self.rows((token_ids - self.first).masked_fill(foreign, 0))
         return self.place.all_reduce(rows.masked_fill_(foreign[:, None], 0))
 
 
@@ -48,23 +67,19 @@ class VocabParallelHead(nn.Module):
         super().__init__()
         self.place = place
         self.vocab_size = vocab_size
-        self.own = None if tied is not None else VocabularyShard(vocab_size, hidden_size, place)
-        self.tied = tied
-        self.multiply: PackedLinear | None = None
+        self.is_tied = tied is not None
+        self.shard = tied if tied is not None else VocabularyShard(vocab_size, hidden_size, place)
 
     def weight_targets(self, prefix: str) -> Iterator[WeightTarget]:
-        if self.own is not None:
-            yield from self.own.weight_targets(prefix)
+        if not self.is_tied:
+            yield from self.shard.weight_targets(prefix)
 
     def pack(self) -> None:
-        """Call once, after loading; a head of its own lets its plain matrix go."""
-        shard = self.own if self.own is not None else self.tied
-        assert shard is not None
-        self.multiply = pack_linear(shard.weight)
-        self.own = None
+        """Call once, after loading; a tied embedding reads the packed matrix from then on."""
+        self.shard.pack()
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """`[rows, hidden]` to float32 `[rows, vocab]`."""
-        assert self.multiply is not None
-        logits = self.place.all_gather(self.multiply(hidden))
+        assert self.shard.packed is not None
+        logits = self.place.all_gather(self.shard.packed(hidden))
         return logits[:, : self.vocab_size].float()

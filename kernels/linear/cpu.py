@@ -60,3 +60,23 @@ class CpuLinear:
             rows.stride(0),
         )
         return out if x.dim() == 2 else out.view(*x.shape[:-1], self._out_features)
+
+    def rows(self, indices: torch.Tensor) -> torch.Tensor:
+        assert native.library is not None
+        out = self.packed.new_empty(len(indices), self._in_features)
+        if not len(indices):
+            return out
+        lowest, highest = torch.aminmax(indices)
+        if lowest < 0 or highest >= self._out_features:
+            raise IndexError(f"rows {lowest} to {highest} of a weight with {self._out_features} rows")
+        indices = indices.to(torch.int64).contiguous()
+        native.library.lookup(
+            self._element,
+            torch.get_num_threads(),
+            self.packed.data_ptr(),
+            indices.data_ptr(),
+            out.data_ptr(),
+            len(indices),
+            self._in_features,
+        )
+        return out

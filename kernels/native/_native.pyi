@@ -16,6 +16,9 @@ def linear(
 def pack(
     element: int, threads: int, weight: int, packed: int, in_features: int, out_features: int
 ) -> None: ...
+def lookup(
+    element: int, threads: int, packed: int, indices: int, out: int, rows: int, in_features: int
+) -> None: ...
 def norm(
     element: int,
     threads: int,
@@ -62,6 +65,7 @@ def attention(
     cu_seqlens: int,
     seq_lens: int,
     block_table: int,
+    sinks: int,
     sequences: int,
     table_stride: int,
     query_stride: int,
@@ -72,4 +76,5 @@ def attention(
     cache_stride: int,
     window: int,
     scale: float,
+    softcap: float,
 ) -> None: ...

@@ -18,6 +18,13 @@ struct PackArgs {
   int64_t in_features, out_features;
 };
 
+struct LookupArgs {
+  const void* packed;      // panels of kPanel outputs, see linear.h
+  const int64_t* indices;  // [rows], each the number of an output
+  void* out;               // [rows, in]: the outputs' weights
+  int64_t rows, in_features;
+};
+
 struct NormArgs {
   const void* x;         // [rows, dim], row stride x_stride
   const void* residual;  // [rows, dim] contiguous, or null
@@ -56,9 +63,11 @@ struct AttentionArgs {
   const int32_t* cu_seqlens;
   const int32_t* seq_lens;
   const int32_t* block_table;  // [sequences, table_stride]
+  const float* sinks;        // [heads] or null: a score for each head that takes weight and has no value
   int64_t sequences, table_stride, query_stride, heads, kv_heads, head_dim, block_size, cache_stride;
   int64_t window;            // 0 for none
-  float scale;
+  alignas(8) float scale;
+  alignas(8) float softcap;  // 0 for none
 };
 
 // A run of (token, group head) rows of one sequence and KV head, over a range of KV chunks.
@@ -80,6 +89,7 @@ struct Kernels {
   void (*linear)(const LinearArgs&, int64_t row0, int64_t row1, int64_t out0, int64_t out1);
   void (*widen_rows)(const void* x, int64_t x_stride, int64_t dim, int64_t rows, float* out, int64_t out_stride);
   void (*pack_panel)(const PackArgs&, int64_t out0);
+  void (*lookup)(const LookupArgs&, int64_t row0, int64_t row1);
   void (*norm)(const NormArgs&, int64_t row0, int64_t row1);
   void (*gate)(const GateArgs&, int64_t row0, int64_t row1);
   void (*rotary)(const RotaryArgs&, int64_t token0, int64_t token1);

@@ -117,8 +117,11 @@ PADDOCK_INLINE void attend_block(const AttentionArgs& args, const AttentionTask&
 }
 
 template <class T>
-PADDOCK_INLINE void write_row(T* out, const float* values, float total, int64_t dim) {
-  for (int64_t d = 0; d < dim; d += 16) store(out + d, load(values + d) / total);
+PADDOCK_INLINE void write_row(const AttentionArgs& args, const AttentionTask& task, int64_t row, const float* values,
+                              float maximum, float total) {
+  const float weights = divisor(args, task, row, maximum, total);
+  T* out = (T*)args.out + row_offset<T>(args, task, task.first_row + row, args.heads * args.head_dim);
+  for (int64_t d = 0; d < args.head_dim; d += 16) store(out + d, load(values + d) / weights);
 }
 
 template <class T>
@@ -158,8 +161,7 @@ static void attend(const AttentionArgs& args, const AttentionTask& task, const A
       memcpy(partial, values, dim * sizeof(float));
       partial[dim] = total.maximum[row], partial[dim + 1] = total.sum[row];
     } else {
-      T* out = (T*)args.out + row_offset<T>(args, task, task.first_row + row, args.heads * dim);
-      write_row(out, values, total.sum[row], dim);
+      write_row<T>(args, task, row, values, total.maximum[row], total.sum[row]);
     }
   }
 }
@@ -174,8 +176,7 @@ static void merge(const AttentionArgs& args, const AttentionTask& first, int64_t
       const float* partial = first.partial + index * size + row * (dim + 2);
       join(values, &maximum, &total, partial, partial[dim], partial[dim + 1], dim);
     }
-    T* out = (T*)args.out + row_offset<T>(args, first, first.first_row + row, args.heads * dim);
-    write_row(out, values, total, dim);
+    write_row<T>(args, first, row, values, maximum, total);
   }
 }
 

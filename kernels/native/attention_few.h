@@ -7,11 +7,13 @@
 
 namespace paddock::PADDOCK_ISA {
 
-// Positions [first, last) of a block, side by side in the cache; `key` and `value` are of the first.
+// Positions [first, last) of a block, side by side in the cache; `key` and `value` are of the first, and `next_key`
+// and `next_value` of the run that is read in its place after this block, or null.
 template <class T>
 struct Run {
   const T *key, *value;
   int64_t first, last;
+  const T *next_key, *next_value;
 };
 
 template <class T>
@@ -22,14 +24,14 @@ PADDOCK_INLINE int64_t block_runs(const AttentionArgs& args, const AttentionTask
     const int64_t left = args.block_size - in_block, end = last - j < left ? last : j + left;
     const int64_t place = in_block * args.head_dim;
     runs[count] = {cache_block<T>(args, args.key_cache, task, index) + place,
-                   cache_block<T>(args, args.value_cache, task, index) + place, j, end};
+                   cache_block<T>(args, args.value_cache, task, index) + place, j, end, nullptr, nullptr};
     j = end;
   }
   return count;
 }
 
 // A block that is read after this one. Cache blocks are scattered, so the processor's own prefetching starts anew in
-// each; and into the second-level cache many more lines can be under way than into the first.
+// each. Each step over a row fetches the same row of the next block: all at once, the fetches would wait for each other.
 struct Ahead {
   const AttentionTask* task;  // null at the end
   int64_t base, end;
@@ -43,18 +45,23 @@ PADDOCK_INLINE Ahead first_block(const AttentionArgs& args, const AttentionTask*
 }
 
 template <class T>
-PADDOCK_INLINE void prefetch(const AttentionArgs& args, const Ahead& ahead) {
+PADDOCK_INLINE void prefetch(const T* from, int64_t size) {
+  for (int64_t d = 0; d < size; d += 64 / sizeof(T)) __builtin_prefetch(from + d, 0, 2);
+}
+
+// Say for each run which one comes after it; what the next block has beyond these is fetched now.
+template <class T>
+PADDOCK_INLINE void look_ahead(const AttentionArgs& args, const Ahead& ahead, Run<T>* runs, int64_t count) {
   if (!ahead.task) return;
-  Run<T> runs[kAttentionBlock];
+  Run<T> next[kAttentionBlock];
   const int64_t left = ahead.end - ahead.base;
-  const int64_t count =
-      block_runs(args, *ahead.task, ahead.base, 0, left < kAttentionBlock ? left : kAttentionBlock, runs);
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t size = (runs[i].last - runs[i].first) * args.head_dim;
-    for (int64_t d = 0; d < size; d += 64 / sizeof(T)) {
-      __builtin_prefetch(runs[i].key + d, 0, 2);
-      __builtin_prefetch(runs[i].value + d, 0, 2);
-    }
+  const int64_t next_count =
+      block_runs(args, *ahead.task, ahead.base, 0, left < kAttentionBlock ? left : kAttentionBlock, next);
+  for (int64_t i = 0; i < count && i < next_count; ++i)
+    runs[i].next_key = next[i].key, runs[i].next_value = next[i].value;
+  for (int64_t i = count; i < next_count; ++i) {
+    const int64_t size = (next[i].last - next[i].first) * args.head_dim;
+    prefetch(next[i].key, size), prefetch(next[i].value, size);
   }
 }
 
@@ -79,8 +86,10 @@ PADDOCK_INLINE void score_runs(const float* const* query, const Run<T>* runs, in
   for (int64_t i = 0; i < count; ++i) {
     const Run<T>& run = runs[i];
     int64_t j = run.first;
-    for (; j + N <= run.last; j += N)
+    for (; j + N <= run.last; j += N) {
+      if (run.next_key) prefetch(run.next_key + (j - run.first) * dim, N * dim);
       score_keys<M, N>(query, run.key + (j - run.first) * dim, dim, scale, scores + j);
+    }
     for (; j < run.last; ++j) score_keys<M, 1>(query, run.key + (j - run.first) * dim, dim, scale, scores + j);
   }
 }
@@ -94,7 +103,9 @@ PADDOCK_INLINE void weigh_vectors(const Run<T>* runs, int64_t count, int64_t d, 
     for (int v = 0; v < V; ++v) acc[m][v] = load(values + m * dim + d + 16 * v) * rescale[m];
   for (int64_t i = 0; i < count; ++i) {
     const T* value = runs[i].value + d;
+    const int64_t ahead = runs[i].next_value ? runs[i].next_value - runs[i].value : 0;
     for (int64_t j = runs[i].first; j < runs[i].last; ++j, value += dim) {
+      if (ahead) prefetch(value + ahead, 16 * V);
       f32x16 row[V];
       for (int v = 0; v < V; ++v) row[v] = load(value + 16 * v);
       for (int m = 0; m < M; ++m) {
@@ -134,11 +145,11 @@ static void few_rows(const AttentionArgs& args, const AttentionTask& task, const
   const int64_t last = seen.end - base < kAttentionBlock ? seen.end - base : kAttentionBlock;
   Run<T> runs[kAttentionBlock];
   const int64_t count = block_runs(args, task, base, first, last, runs);
+  look_ahead(args, ahead, runs, count);
   row_groups(task.rows, [&](auto rows, int64_t row) __attribute__((always_inline)) {
     score_runs<rows()>(query + row, runs, count, dim, args.scale, scratch.scores + row * kAttentionBlock);
   });
   soften_rows(args, task, base, state, scratch);
-  prefetch<T>(args, ahead);
   row_groups(task.rows, [&](auto rows, int64_t row) __attribute__((always_inline)) {
     weigh_runs<rows()>(runs, count, dim, scratch.scores + row * kAttentionBlock, scratch.rescale + row,
                        state.values + row * dim);

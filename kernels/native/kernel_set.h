@@ -8,7 +8,8 @@ namespace paddock::PADDOCK_ISA {
 
 template <class T>
 constexpr Kernels kernels_of() {
-  return {sizeof(T), linear<T>, widen_rows<T>, pack_panel<T>, norm<T>, gate<T>, rotary<T>, attend<T>, merge<T>};
+  return {sizeof(T), linear<T>, widen_rows<T>, pack_panel<T>, lookup<T>, norm<T>, gate<T>, rotary<T>, attend<T>,
+          merge<T>};
 }
 
 extern const KernelSet kSet;

@@ -172,4 +172,16 @@ static void pack_panel(const PackArgs& args, int64_t col) {
   }
 }
 
+// The weights of single outputs, as they were before packing: one element of each of the panel's lines.
+template <class T>
+static void lookup(const LookupArgs& args, int64_t row0, int64_t row1) {
+  for (int64_t row = row0; row < row1; ++row) {
+    const int64_t out = args.indices[row], panel = out / kPanel;
+    const T* from = (const T*)args.packed + panel * kPanel * args.in_features;
+    from += place_in_panel(from, out % kPanel);
+    T* to = (T*)args.out + row * args.in_features;
+    for (int64_t k = 0; k < args.in_features; ++k) to[k] = from[k * kPanel];
+  }
+}
+
 }  // namespace paddock::PADDOCK_ISA

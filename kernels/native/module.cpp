@@ -66,7 +66,7 @@ PyObject* call(PyObject* const* values, Py_ssize_t count, std::index_sequence<fi
 
 template <class Args, auto run>
 PyObject* operation(PyObject*, PyObject* const* values, Py_ssize_t count) {
-  constexpr size_t fields = sizeof(Args) / sizeof(int64_t);  // each takes so much, a last float with its padding
+  constexpr size_t fields = sizeof(Args) / sizeof(int64_t);  // each takes so much, a float with its padding
   static_assert(sizeof(void*) == sizeof(int64_t));
   return call<Args>(values, count, std::make_index_sequence<fields>(), run);
 }
@@ -91,6 +91,7 @@ PyMethodDef method(const char* name, PyObject* (*function)(PyObject*, PyObject* 
 PyMethodDef methods[] = {
     method("linear", operation<LinearArgs, run_linear>),
     method("pack", operation<PackArgs, run_pack>),
+    method("lookup", operation<LookupArgs, run_lookup>),
     method("norm", operation<NormArgs, run_norm>),
     method("gate", operation<GateArgs, run_gate>),
     method("rotary", operation<RotaryArgs, run_rotary>),

@@ -57,6 +57,11 @@ void run_pack(const Kernels& kernels, const PackArgs& args, int threads) {
   for (int64_t panel = 0; panel < panels; ++panel) kernels.pack_panel(args, panel * kPanel);
 }
 
+void run_lookup(const Kernels& kernels, const LookupArgs& args, int threads) {
+  run_rows(args.rows, args.rows * args.in_features, threads,
+           [&](int64_t first, int64_t last) { kernels.lookup(args, first, last); });
+}
+
 void run_norm(const Kernels& kernels, const NormArgs& args, int threads) {
   run_rows(args.rows, args.rows * args.dim, threads,
            [&](int64_t first, int64_t last) { kernels.norm(args, first, last); });

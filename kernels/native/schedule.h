@@ -6,6 +6,7 @@ namespace paddock {
 
 void run_linear(const Kernels&, LinearArgs, int threads);
 void run_pack(const Kernels&, const PackArgs&, int threads);
+void run_lookup(const Kernels&, const LookupArgs&, int threads);
 void run_norm(const Kernels&, const NormArgs&, int threads);
 void run_gate(const Kernels&, const GateArgs&, int threads);
 void run_rotary(const Kernels&, const RotaryArgs&, int threads);

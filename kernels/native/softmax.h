@@ -46,12 +46,21 @@ PADDOCK_INLINE int64_t row_offset(const AttentionArgs& args, const AttentionTask
   return token * token_stride + (task.kv_head * group + row % group) * args.head_dim;
 }
 
+// Scores within softcap * (-1, 1); those that the mask has hidden stay so.
+PADDOCK_INLINE void cap(f32x16* scores, float softcap) {
+  const float inverse = 1.0f / softcap;
+  for (int i = 0; i < kAttentionBlock / 16; ++i)
+    scores[i] = select(scores[i] == -kInfinity, scores[i], tanh(scores[i] * inverse) * softcap);
+}
+
 // Turn a row's scores into weights and update its running maximum and sum; returns the old values' factor.
-PADDOCK_INLINE float soften(float* scores, int64_t first, int64_t last, float* maximum, float* sum_of_weights) {
+PADDOCK_INLINE float soften(float* scores, int64_t first, int64_t last, float softcap, float* maximum,
+                            float* sum_of_weights) {
   for (int64_t j = 0; j < first; ++j) scores[j] = -kInfinity;
   for (int64_t j = last; j < kAttentionBlock; ++j) scores[j] = -kInfinity;
   f32x16 s[kAttentionBlock / 16];
   for (int i = 0; i < kAttentionBlock / 16; ++i) s[i] = load(scores + 16 * i);
+  if (softcap > 0) cap(s, softcap);
   const float block_maximum = max_lane(max(max(s[0], s[1]), max(s[2], s[3])));
   const float next = block_maximum > *maximum ? block_maximum : *maximum;
   if (next == -kInfinity) {  // the row sees nothing yet
@@ -78,13 +87,21 @@ PADDOCK_INLINE void soften_rows(const AttentionArgs& args, const AttentionTask& 
     const int64_t end = own.end - base < kAttentionBlock ? own.end - base : kAttentionBlock;
     scratch.rescale[row] =
         soften(scratch.scores + row * kAttentionBlock, begin < kAttentionBlock ? begin : kAttentionBlock,
-               end > 0 ? end : 0, &state.maximum[row], &state.sum[row]);
+               end > 0 ? end : 0, args.softcap, &state.maximum[row], &state.sum[row]);
   }
 }
 
 PADDOCK_INLINE void reset(Softmax& state, int64_t rows, int64_t dim) {
   for (int64_t row = 0; row < rows; ++row) state.maximum[row] = -kInfinity, state.sum[row] = 0;
   for (int64_t i = 0; i < rows * dim; i += 16) store(state.values + i, f32x16{});
+}
+
+// What a row's values are divided by: the sum of its weights, its head's sink among them.
+PADDOCK_INLINE float divisor(const AttentionArgs& args, const AttentionTask& task, int64_t row, float maximum,
+                             float sum_of_weights) {
+  if (!args.sinks) return sum_of_weights;
+  const int64_t group = args.heads / args.kv_heads, head = task.kv_head * group + (task.first_row + row) % group;
+  return sum_of_weights + exp(splat(args.sinks[head] - maximum))[0];
 }
 
 // Join a row of a later chunk to the running total.

@@ -145,4 +145,15 @@ PADDOCK_INLINE f32x16 exp(f32x16 x) {
   return select(huge, splat(kInfinity), select(tiny, splat(0), p * (f32x16)power));
 }
 
+// tanh by a minimax polynomial near 0 and by exp elsewhere (Cephes tanhf); within 3 ulp.
+PADDOCK_INLINE f32x16 tanh(f32x16 x) {
+  const f32x16 z = x * x;
+  f32x16 p = splat(-5.70498872745e-3f);
+  p = p * z + 2.06390887954e-2f;
+  p = p * z - 5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z - 3.33332819422e-1f;
+  return select(z < 0.390625f, p * z * x + x, 1.0f - 2.0f / (exp(x + x) + 1.0f));
+}
+
 }  // namespace paddock::PADDOCK_ISA

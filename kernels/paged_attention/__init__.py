@@ -34,8 +34,5 @@ def paged_attention(
         return triton_kernel.paged_attention(
             query, key_cache, value_cache, metadata, scale, out, softcap=softcap, sinks=sinks
         )
-    if not softcap and sinks is None and cpu.handles(query, key_cache):
-        return cpu.paged_attention(query, key_cache, value_cache, metadata, scale, out)
-    return reference.paged_attention(
-        query, key_cache, value_cache, metadata, scale, out, softcap=softcap, sinks=sinks
-    )
+    attend = cpu.paged_attention if cpu.handles(query, key_cache) else reference.paged_attention
+    return attend(query, key_cache, value_cache, metadata, scale, out, softcap=softcap, sinks=sinks)

@@ -28,6 +28,9 @@ def paged_attention(
     metadata: AttentionMetadata,
     scale: float,
     out: torch.Tensor | None = None,
+    *,
+    softcap: float = 0.0,
+    sinks: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """See `paddock.kernels.paged_attention`. A row's bits depend on its own sequence's first positions alone."""
     assert native.library is not None
@@ -46,6 +49,10 @@ def paged_attention(
     assert out.is_contiguous()
     assert out.shape == query.shape
     assert out.dtype == query.dtype
+    if sinks is not None:
+        assert sinks.shape == (num_heads,)
+        assert sinks.dtype == torch.float32
+        assert sinks.is_contiguous()
     native.library.attention(
         native.ELEMENT[query.dtype],
         torch.get_num_threads(),
@@ -56,6 +63,7 @@ def paged_attention(
         metadata.cu_seqlens.data_ptr(),
         metadata.seq_lens.data_ptr(),
         block_table.data_ptr(),
+        0 if sinks is None else sinks.data_ptr(),
         metadata.seq_lens.shape[0],
         table_stride,
         token_stride,
@@ -66,5 +74,6 @@ def paged_attention(
         block_stride,
         metadata.sliding_window or 0,
         scale,
+        softcap,
     )
     return out

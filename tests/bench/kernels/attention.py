@@ -4,14 +4,20 @@
 
 Heads of Qwen3-0.6B. Decodes report the bytes of keys and values, prompts the operations of the causal half, each as
 a share of what this machine reads and multiplies in the same turns; the least time of each counts.
+
+Then capped scores (heads of Gemma 2 2B) and sinks (of GPT-OSS 20B) beside the same attention without them, and beside
+the definition in PyTorch.
 """
 
 import argparse
+from dataclasses import dataclass
+from typing import TypedDict
 
 import torch
 from timing import Rotation, Work, fastest, print_table, product_work, read_work
 
 from paddock.kernels import AttentionMetadata, paged_attention
+from paddock.kernels.paged_attention import reference
 
 HEADS, KV_HEADS, HEAD_DIM, BLOCK_SIZE = 16, 8, 128, 16
 COPIES = 4
@@ -20,6 +26,33 @@ CASES = {  # queries of each sequence, context of each sequence, sequences
     "decode 32 x 512": (1, 512, 32),
     "prompt 1 x 512": (512, 512, 1),
     "chunk 256 of 1024": (256, 1024, 1),
+}
+
+
+class Extras(TypedDict, total=False):
+    softcap: float
+    sinks: torch.Tensor
+
+
+@dataclass(frozen=True)
+class ExtendedCase:
+    queries: int
+    context: int
+    sequences: int
+    heads: tuple[int, int, int]
+    window: int | None
+    extras: Extras
+
+
+GEMMA, GPT_OSS = (8, 4, 256), (64, 8, 64)
+CAP: Extras = {"softcap": 50.0}
+SINKS: Extras = {"sinks": torch.linspace(-4, 4, GPT_OSS[0])}
+EXTENDED_CASES = {
+    "capped decode 8 x 512": ExtendedCase(1, 512, 8, GEMMA, None, CAP),
+    "capped prompt 1 x 512": ExtendedCase(512, 512, 1, GEMMA, None, CAP),
+    "sinks, decode 8 x 512": ExtendedCase(1, 512, 8, GPT_OSS, None, SINKS),
+    "sinks, decode 8 x 512, window 128": ExtendedCase(1, 512, 8, GPT_OSS, 128, SINKS),
+    "sinks, prompt 1 x 512": ExtendedCase(512, 512, 1, GPT_OSS, None, SINKS),
 }
 
 
@@ -76,6 +109,28 @@ def measure(name: str, dtype: torch.dtype, repeats: int) -> list[str]:
     ]
 
 
+def measure_extended(name: str, dtype: torch.dtype, repeats: int) -> list[str]:
+    case = EXTENDED_CASES[name]
+    heads, kv_heads, head_dim = case.heads
+    num_blocks = case.sequences * case.context // BLOCK_SIZE
+    caches = torch.randn(2, num_blocks, kv_heads, BLOCK_SIZE, head_dim).to(dtype)
+    table = torch.randperm(num_blocks).view(case.sequences, -1).tolist()
+    lengths = ([case.queries] * case.sequences, [case.context] * case.sequences)
+    batch = AttentionMetadata.build(*lengths, table, BLOCK_SIZE, sliding_window=case.window)
+    query = torch.randn(case.queries * case.sequences, heads, head_dim).to(dtype)
+    inputs = (query, caches[0], caches[1], batch, head_dim**-0.5)
+    ours, without, definition = fastest(
+        [
+            lambda: paged_attention(*inputs, **case.extras),
+            lambda: paged_attention(*inputs),
+            lambda: reference.paged_attention(*inputs, **case.extras),
+        ],
+        repeats,
+    )
+    milliseconds = (f"{seconds * 1e3:.2f}" for seconds in (ours, without, definition))
+    return [str(dtype).removeprefix("torch."), name, *milliseconds, f"{definition / ours:.1f}"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -97,6 +152,15 @@ def main() -> None:
             measure(name, dtype, arguments.repeats)
             for dtype in (torch.bfloat16, torch.float32)
             for name in CASES
+        ],
+    )
+    print()
+    print_table(
+        ["dtype", "case", "paged ms", "without them ms", "definition ms", "speed-up"],
+        [
+            measure_extended(name, dtype, arguments.repeats)
+            for dtype in (torch.bfloat16, torch.float32)
+            for name in EXTENDED_CASES
         ],
     )
 

@@ -5,8 +5,9 @@ from paddock.kernels import rms_norm, rotary, silu_and_mul
 from paddock.kernels.rms_norm import reference as norm_reference
 from paddock.kernels.silu_and_mul import reference as gate_reference
 
-# bfloat16: one unit in the last place where the float32 inputs of a rounding differ in their last bits.
-TOLERANCE = {torch.float32: {"rtol": 2e-6, "atol": 1e-6}, torch.bfloat16: {"rtol": 2**-7, "atol": 1e-6}}
+# bfloat16: where float32 values differ in their last bits, the first rounding may differ by one unit in the last place
+# (2**-7 of the value), and the rounding of both products adds half of one each.
+TOLERANCE = {torch.float32: {"rtol": 2e-6, "atol": 1e-6}, torch.bfloat16: {"rtol": 2**-6, "atol": 1e-6}}
 DTYPES = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 SHAPES = pytest.mark.parametrize("shape", [(1, 16), (5, 100), (2, 3, 64), (70, 1024)], ids=str)
 

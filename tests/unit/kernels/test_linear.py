@@ -81,6 +81,29 @@ def test_a_packed_layer_does_not_need_the_plain_weight(dtype: torch.dtype) -> No
     assert torch.equal(multiply(x), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("index_dtype", [torch.int32, torch.int64], ids=str)
+@pytest.mark.parametrize("shape", [(7, 64), (50, 33), (300, 512)], ids=str)
+def test_rows_of_the_weight_are_read_back_from_the_packed_one(
+    shape: tuple[int, int], index_dtype: torch.dtype, dtype: torch.dtype, instruction_set: str
+) -> None:
+    weight = torch.randn(shape).to(dtype)
+    indices = torch.cat((torch.randint(shape[0], (70,)), torch.tensor([0, shape[0] - 1]))).to(index_dtype)
+    packed = pack_linear(weight)
+
+    for some in (indices, indices[::3], indices[:1], indices[:0]):
+        assert torch.equal(packed.rows(some), weight[some.long()])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("index", [-1, 50])
+def test_a_row_that_is_not_there_is_refused(index: int, dtype: torch.dtype) -> None:
+    packed = pack_linear(torch.ones(50, 16, dtype=dtype))
+
+    with pytest.raises(IndexError):
+        packed.rows(torch.tensor([3, index]))
+
+
 def test_float16_goes_to_pytorch() -> None:
     x, weight, bias = operands(3, 32, 16, torch.float16)
 

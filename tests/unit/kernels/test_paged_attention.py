@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import TypedDict, Unpack
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,14 +16,19 @@ DTYPES = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 MIXED = ([1, 1, 1, 1, 1, 40, 7, 1, 111], [1, 17, 63, 700, 1500, 111, 7, 64, 640])
 
 
-def run(batch: PagedBatch) -> torch.Tensor:
-    return paged_attention(batch.query, batch.key_cache, batch.value_cache, batch.metadata, batch.scale)
+class Extras(TypedDict, total=False):
+    softcap: float
+    sinks: torch.Tensor
 
 
-def define(batch: PagedBatch) -> torch.Tensor:
-    return reference.paged_attention(
-        batch.query, batch.key_cache, batch.value_cache, batch.metadata, batch.scale
-    )
+def run(batch: PagedBatch, **extras: Unpack[Extras]) -> torch.Tensor:
+    inputs = (batch.query, batch.key_cache, batch.value_cache, batch.metadata, batch.scale)
+    return paged_attention(*inputs, **extras)
+
+
+def define(batch: PagedBatch, **extras: Unpack[Extras]) -> torch.Tensor:
+    inputs = (batch.query, batch.key_cache, batch.value_cache, batch.metadata, batch.scale)
+    return reference.paged_attention(*inputs, **extras)
 
 
 @DTYPES
@@ -37,6 +45,45 @@ def test_a_mixed_batch_agrees_with_the_definition(
     assert cpu.handles(batch.query, batch.key_cache)
 
     torch.testing.assert_close(run(batch), define(batch), **TOLERANCE[dtype])
+
+
+@DTYPES
+@pytest.mark.parametrize("sliding_window", [None, 50])
+@pytest.mark.parametrize(("softcap", "with_sinks"), [(3.0, False), (0.0, True), (50.0, True)])
+@pytest.mark.parametrize(
+    "heads", [Heads(4, 2, 64), Heads(10, 1, 256), Heads(6, 6, 80), Heads(5, 1, 16)], ids=str
+)
+def test_capped_scores_and_sinks_agree_with_the_definition(
+    heads: Heads,
+    softcap: float,
+    with_sinks: bool,
+    sliding_window: int | None,
+    dtype: torch.dtype,
+    instruction_set: str,
+) -> None:
+    batch = random_batch(*MIXED, heads, 16, dtype, sliding_window)
+    extras: Extras = {"softcap": softcap}
+    if with_sinks:
+        extras["sinks"] = torch.linspace(-9, 12, heads.query)
+    assert cpu.handles(batch.query, batch.key_cache)
+
+    torch.testing.assert_close(run(batch, **extras), define(batch, **extras), **TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("seq_lens", [([1], [1500]), ([40], [40])], ids=["decode", "prompt"])
+def test_scores_and_sinks_of_any_size_neither_overflow_nor_turn_to_nan(
+    seq_lens: tuple[list[int], list[int]], instruction_set: str
+) -> None:
+    batch = random_batch(*seq_lens, Heads(4, 1, 32))
+    sinks = torch.tensor([-torch.inf, -1e30, 80.0, 1e30])
+    huge = replace(batch, query=batch.query * 1e30)
+
+    with_sinks, capped = run(batch, sinks=sinks), run(huge, softcap=30.0)
+
+    torch.testing.assert_close(with_sinks, define(batch, sinks=sinks), **TOLERANCE[torch.float32])
+    assert torch.equal(with_sinks[:, :2], run(batch)[:, :2])
+    assert not with_sinks[:, 3].any()
+    torch.testing.assert_close(capped, define(huge, softcap=30.0), **TOLERANCE[torch.float32])
 
 
 def test_the_definition_agrees_with_pytorch_attention() -> None:
@@ -106,14 +153,16 @@ def test_any_layout_agrees_with_the_definition(batch: PagedBatch) -> None:
 
 
 @DTYPES
+@pytest.mark.parametrize("extended", [False, True], ids=["plain", "capped, with sinks"])
 @pytest.mark.parametrize("sliding_window", [None, 70])
 @pytest.mark.parametrize("heads", [Heads(4, 2, 64), Heads(8, 1, 48), Heads(20, 2, 32)], ids=str)
 def test_a_token_has_the_same_bits_as_a_decode_in_any_chunk_and_in_any_batch(
-    heads: Heads, sliding_window: int | None, dtype: torch.dtype
+    heads: Heads, sliding_window: int | None, extended: bool, dtype: torch.dtype
 ) -> None:
     seq_len = 1100
     whole = random_batch([seq_len], [seq_len], heads, 16, dtype, sliding_window)
-    expected = run(whole)
+    extras: Extras = {"softcap": 2.0, "sinks": torch.linspace(-2, 3, heads.query)} if extended else {}
+    expected = run(whole, **extras)
 
     for first, last in (
         (0, 1),
@@ -129,7 +178,7 @@ def test_a_token_has_the_same_bits_as_a_decode_in_any_chunk_and_in_any_batch(
             [last - first, 2], [last, 2], [whole.block_tables[0]] * 2, 16, sliding_window=sliding_window
         )
         query = torch.cat((whole.query[first:last], whole.query[:2]))
-        part = paged_attention(query, whole.key_cache, whole.value_cache, metadata, whole.scale)
+        part = run(replace(whole, query=query, metadata=metadata), **extras)
         assert torch.equal(part[:-2], expected[first:last])
 
 
