@@ -17,13 +17,17 @@ import zmq
 from paddock import __version__
 from paddock.engine.config import ServeConfig
 from paddock.engine.core import EngineCore, check_named_classes
+from paddock.engine.distributed.group_secret import required_secret
 from paddock.engine.executor.choice import make_executor
 from paddock.engine.lifeline import Lifeline, die_with_parent
 from paddock.engine.logs import configure_logging
-from paddock.engine.message_loop import EngineFailedError, MessageLoop, bind
+from paddock.engine.message_loop import Door, EngineFailedError, MessageLoop, bind
 from paddock.engine.messages import Ready
+from paddock.engine.models.checkpoint import resolve_tokenizer
 from paddock.engine.models.shape import CheckpointError, ModelShape
 from paddock.engine.settings import EngineSettings, SettingsError
+from paddock.engine.structured_output.grammar_maker import GrammarMaker
+from paddock.engine.structured_output.vocabulary import Vocabulary
 
 logger = logging.getLogger("paddock.engine")
 
@@ -38,6 +42,8 @@ class LaunchOrder(msgspec.Struct):
     model_path: str
     parent_pid: int
     config: msgspec.Raw
+    door: int | None = None
+    """A descriptor that listens at the address, a TCP one, where the servers are on another node."""
 
 
 def main(argv: list[str]) -> int:
@@ -49,14 +55,17 @@ def main(argv: list[str]) -> int:
     die_with_parent(order.parent_pid)
     config = ServeConfig.model_validate_json(bytes(order.config))
     configure_logging(config.frontend.log_config_file, os.environ)
-    reason = run(config, order.model_path, order.address, Lifeline(0))
+    door = None if order.door is None else Door(order.door, required_secret(os.environ))
+    reason = run(config, order.model_path, order.address, Lifeline(0), door)
     return 0 if reason is None else _report(reason_descriptor, reason)
 
 
-def run(config: ServeConfig, model_path: str, address: str, lifeline: Lifeline) -> str | None:
+def run(
+    config: ServeConfig, model_path: str, address: str, lifeline: Lifeline, door: Door | None = None
+) -> str | None:
     """Serve until the lifeline ends; why the engine could not start or go on, in words for the user, or None."""
     try:
-        serve(config, model_path, address, lifeline)
+        serve(config, model_path, address, lifeline, door)
     except USER_ERRORS as error:
         return str(error) or "not enough memory"
     except EngineFailedError as error:
@@ -68,11 +77,11 @@ def run(config: ServeConfig, model_path: str, address: str, lifeline: Lifeline) 
     return None
 
 
-def serve(config: ServeConfig, model_path: str, address: str, lifeline: Lifeline) -> None:
+def serve(config: ServeConfig, model_path: str, address: str, lifeline: Lifeline, door: Door | None) -> None:
     """Load the model and serve until the lifeline ends."""
     context = zmq.Context()
     # Bound before the model is loaded: a server may say Hello meanwhile and hears Ready when it is true.
-    socket = bind(context, address)
+    socket = bind(context, address, door)
     core = None
     try:
         core = load(config, Path(model_path))
@@ -90,7 +99,21 @@ def load(config: ServeConfig, path: Path) -> EngineCore:
     shape = ModelShape.read(path, config.model)
     settings = EngineSettings.resolve(config, shape)
     check_named_classes(settings)
-    return EngineCore(make_executor(settings, config, shape, path), settings)
+    return EngineCore(
+        make_executor(settings, config, shape, path), settings, grammar_maker(config, settings, path)
+    )
+
+
+def grammar_maker(config: ServeConfig, settings: EngineSettings, path: Path) -> GrammarMaker | None:
+    """None where there is no tokenizer. Nothing is read before a request is constrained."""
+    if config.model.skip_tokenizer_init:
+        return None
+
+    def read_vocabulary() -> Vocabulary:
+        folder = resolve_tokenizer(config.model, config.load, path)
+        return Vocabulary.read(folder, settings.vocab_size, settings.eos_token_ids)
+
+    return GrammarMaker(config.engine.structured_outputs_config.backend, read_vocabulary)
 
 
 def ready_message(core: EngineCore) -> Ready:

@@ -45,11 +45,15 @@ class EngineThread:
         """Why the engine ended, in words for the user; None while it runs and after a stop."""
         return self._reason if self._ended.is_set() else None
 
-    def stop(self, timeout: float = STOP_SECONDS) -> None:
-        """Order the end and wait for it; a step that hangs ends with the process. Safe to call twice."""
+    def ask_to_stop(self) -> None:
+        """Order the end, and do not wait for it."""
         if self._writing >= 0:
             os.close(self._writing)
             self._writing = -1
+
+    def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """Order the end and wait for it; a step that hangs ends with the process. Safe to call twice."""
+        self.ask_to_stop()
         self._ended.wait(timeout)
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,8 @@ from typing import IO, Protocol
 import msgspec
 
 from paddock.engine.config import ServeConfig
+from paddock.engine.distributed.node_share import NodeShare
+from paddock.engine.distributed.sockets import tcp
 
 STOP_SECONDS = 10.0
 LONGEST_REASON_BYTES = 8192
@@ -38,16 +41,20 @@ class Engine(Protocol):
     def failure(self) -> str | None:
         """Why the engine ended, in words for the user; None while it runs and after a stop that was asked for."""
 
-    def stop(self) -> None:
-        """End the engine and remove its socket. Safe to call twice."""
+    def ask_to_stop(self) -> None:
+        """Order the end, and do not wait for it."""
+
+    def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """End the engine and remove its socket, within `timeout` seconds if it can be forced. Safe to call twice."""
 
 
 class EngineProcess:
     """A running engine core. The process ends with `stop`, or with this one; whichever comes first."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, share: NodeShare, door: socket.socket | None) -> None:
         """Use `start`."""
-        self._folder = folder
+        self._folder, self._share, self._door = folder, share, door
+        self._address = f"ipc://{folder}/engine" if door is None else tcp(*door.getsockname()[:2])
         self._process: subprocess.Popen[bytes] | None = None
         self._launch_error: OSError | None = None
         self._launched = threading.Event()
@@ -56,12 +63,20 @@ class EngineProcess:
         self._ended = threading.Event()
 
     @classmethod
-    def start(cls, config: ServeConfig, model_path: Path) -> "EngineProcess":
+    def start(
+        cls,
+        config: ServeConfig,
+        model_path: Path,
+        share: NodeShare = NodeShare(),
+        door: socket.socket | None = None,
+    ) -> "EngineProcess":
         """Start loading the model and return at once; the engine says Ready at `address` when it can serve.
 
+        `share` is its part of this node. With a `door`, a listening TCP socket, it serves whoever knows the group's
+        secret; this process closes its copy of the door.
         Raises `OSError` when no process can be started.
         """
-        engine = cls(private_folder())
+        engine = cls(private_folder(), share, door)
         # The kernel ties a child's life to the thread that started it, so that thread must live as long as the child.
         threading.Thread(target=engine._attend, args=(config, model_path), name="engine", daemon=True).start()
         engine._launched.wait()
@@ -72,7 +87,7 @@ class EngineProcess:
     @property
     def address(self) -> str:
         """Where the core's ROUTER is bound."""
-        return f"ipc://{self._folder}/engine"
+        return self._address
 
     @property
     def pid(self) -> int:
@@ -106,12 +121,16 @@ class EngineProcess:
             return f"the engine process was ended by {signal.Signals(-code).name}"
         return f"the engine process ended with exit code {code}; its log above has the cause"
 
-    def stop(self, timeout: float = STOP_SECONDS) -> None:
-        """End the process, by force after `timeout` seconds, and remove its socket. Safe to call twice."""
+    def ask_to_stop(self) -> None:
+        """Order the end, and do not wait for it."""
         self._was_asked_to_stop = self.poll() is None or self._was_asked_to_stop
         if self._child.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._child.stdin.close()
+
+    def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """End the process, by force after `timeout` seconds, and remove its socket. Safe to call twice."""
+        self.ask_to_stop()
         if self.wait(timeout) is None:
             self._child.kill()
             self._ended.wait()
@@ -120,11 +139,14 @@ class EngineProcess:
         """Start the child, then read its last words and its exit code."""
         reading, writing = os.pipe()
         try:
-            self._process = _spawn(self.address, config, model_path, writing)
+            order = _order(self._address, config, model_path, self._door)
+            self._process = _spawn(order, self._share, writing, self._door)
         except OSError as error:
             self._launch_error = error
         finally:
             os.close(writing)
+            if self._door is not None:
+                self._door.close()
             self._launched.set()
         with open(reading, "rb") as reasons:
             if self._process is not None:
@@ -161,14 +183,16 @@ def without_spinning(environ: MutableMapping[str, str]) -> None:
 
 
 def _spawn(
-    address: str, config: ServeConfig, model_path: Path, reason_descriptor: int
+    order: bytes, share: NodeShare, reason_descriptor: int, door: socket.socket | None
 ) -> subprocess.Popen[bytes]:
     environ = {name: value for name, value in os.environ.items() if name != "PADDOCK_API_KEY"}
+    environ |= share.as_environ()
     without_spinning(environ)
+    descriptors = [reason_descriptor] if door is None else [reason_descriptor, door.fileno()]
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "paddock.engine.core_process", str(reason_descriptor)],
         stdin=subprocess.PIPE,
-        pass_fds=[reason_descriptor],
+        pass_fds=descriptors,
         env=environ,
         # Ctrl-C in a terminal goes to the server alone, which drains first.
         start_new_session=True,
@@ -176,12 +200,12 @@ def _spawn(
     assert process.stdin is not None
     # A child that is gone before it has read its order says why by its exit code.
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(_order(address, config, model_path) + b"\n")
+        process.stdin.write(order + b"\n")
         process.stdin.flush()
     return process
 
 
-def _order(address: str, config: ServeConfig, model_path: Path) -> bytes:
+def _order(address: str, config: ServeConfig, model_path: Path, door: socket.socket | None) -> bytes:
     """The child's `LaunchOrder`, in one line."""
     config_json = config.model_dump_json(exclude=SECRETS, exclude_defaults=True)
     order = {
@@ -189,6 +213,7 @@ def _order(address: str, config: ServeConfig, model_path: Path) -> bytes:
         "model_path": str(model_path),
         "parent_pid": os.getpid(),
         "config": msgspec.Raw(config_json.encode()),
+        "door": None if door is None else door.fileno(),
     }
     return msgspec.json.encode(order)
 

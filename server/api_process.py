@@ -40,7 +40,7 @@ async def _serve(config: ServeConfig, order: ServeOrder) -> int:
         with socket.socket(fileno=order.listener_descriptor) as listener:
             assets = load_assets(config)
             place = Place(order.index, order.count, order.created)
-            server = ApiServer(config, assets, listener, order.engine_address, place)
+            server = ApiServer(config, assets, listener, order.engine_addresses, place)
             following = asyncio.create_task(_follow_orders(server))
             await server.run()
             following.cancel()

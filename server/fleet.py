@@ -42,7 +42,7 @@ class Fleet:
         config: ServeConfig,
         model_path: Path,
         listeners: Listeners,
-        engine_address: str,
+        engine_addresses: dict[int, str],
         metrics_folder: Path,
     ) -> "Fleet":
         """Start them all. They listen once the engine can serve. Raises StartError."""
@@ -52,7 +52,7 @@ class Fleet:
         try:
             for index, listener in enumerate(listeners.sockets):
                 order = ServeOrder(
-                    str(model_path), engine_address, listener.fileno(), os.getpid(), index, count, created,
+                    str(model_path), engine_addresses, listener.fileno(), os.getpid(), index, count, created,
                     msgspec.Raw(config_json.encode()),
                 )  # fmt: skip
                 fleet._processes.append(_spawn(order, listener, metrics_folder))

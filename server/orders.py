@@ -7,7 +7,8 @@ class ServeOrder(msgspec.Struct):
     """The first line. It may carry API keys, which therefore stand in no argument or variable."""
 
     model_path: str
-    engine_address: str
+    engine_addresses: dict[int, str]
+    """By data-parallel rank."""
     listener_descriptor: int
     parent_pid: int
     index: int

@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
+import os
 import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from paddock.engine.config import ServeConfig
-from paddock.engine.launch import Engine, EngineProcess
+from paddock.engine.data_parallel.engines import Engines
+from paddock.engine.data_parallel.head import Head
+from paddock.engine.data_parallel.replicas import Replicas
 from paddock.server.api_server import POLL_SECONDS, ApiServer
 from paddock.server.fleet import Fleet
 from paddock.server.listener import Listeners
@@ -25,31 +28,56 @@ def run_server(config: ServeConfig, assets: Assets, listeners: Listeners) -> int
 
 async def _run(config: ServeConfig, assets: Assets, listeners: Listeners) -> int:
     signals = Signals()
-    engine = _start_engine(config, assets.model_path)
+    engines = await asyncio.to_thread(_start_engines, config, assets.model_path)
     try:
+        addresses = await _addresses(engines, signals)
+        if addresses is None:
+            return 0
         serve = _serve_here if len(listeners.sockets) == 1 else _serve_by_many
-        return await serve(config, assets, listeners, engine, signals)
+        return await serve(config, assets, listeners, engines, addresses, signals)
     finally:
-        await asyncio.to_thread(engine.stop)
+        await asyncio.to_thread(engines.stop)
 
 
-def _start_engine(config: ServeConfig, model_path: Path) -> Engine:
+def _start_engines(config: ServeConfig, model_path: Path) -> Engines | Head:
+    """The engines of this command; where other nodes run some, the place where these meet. Raises SettingsError."""
+    replicas = Replicas.of(config)
     try:
+        if replicas.spans_nodes:
+            return Head(config, model_path, os.environ)
         if config.frontend.disable_frontend_multiprocessing:
             from paddock.engine.in_process import EngineThread
 
-            return EngineThread.start(config, model_path)
-        return EngineProcess.start(config, model_path)
+            [rank] = replicas.local
+            return Engines({rank: EngineThread.start(config, model_path)}, are_numbered=False)
+        return Engines.start(config, model_path, replicas.local)
     except OSError as error:
         raise StartError(f"the engine cannot be started: {error}.") from error
 
 
+async def _addresses(engines: Engines | Head, signals: "Signals") -> dict[int, str] | None:
+    """Of each engine, by data-parallel rank, once all nodes are there; None when the order to stop came first."""
+    while (addresses := engines.addresses()) is None:
+        reason = engines.failure()
+        if reason is not None:
+            raise StartError(f"{reason}.")
+        if signals.have_come:
+            return None
+        await asyncio.sleep(POLL_SECONDS)
+    return addresses
+
+
 async def _serve_here(
-    config: ServeConfig, assets: Assets, listeners: Listeners, engine: Engine, signals: "Signals"
+    config: ServeConfig,
+    assets: Assets,
+    listeners: Listeners,
+    engines: Engines | Head,
+    addresses: dict[int, str],
+    signals: "Signals",
 ) -> int:
-    server = ApiServer(config, assets, listeners.sockets[0], engine.address)
+    server = ApiServer(config, assets, listeners.sockets[0], addresses)
     signals.hand_to(server)
-    watching = asyncio.create_task(_watch(engine, server.fail))
+    watching = asyncio.create_task(_watch(engines, server.fail))
     try:
         await server.run()
     finally:
@@ -58,12 +86,17 @@ async def _serve_here(
 
 
 async def _serve_by_many(
-    config: ServeConfig, assets: Assets, listeners: Listeners, engine: Engine, signals: "Signals"
+    config: ServeConfig,
+    assets: Assets,
+    listeners: Listeners,
+    engines: Engines | Head,
+    addresses: dict[int, str],
+    signals: "Signals",
 ) -> int:
     with tempfile.TemporaryDirectory(prefix="paddock-metrics-") as folder:
-        fleet = Fleet.start(config, assets.model_path, listeners, engine.address, Path(folder))
+        fleet = Fleet.start(config, assets.model_path, listeners, addresses, Path(folder))
         signals.hand_to(fleet)
-        watching = asyncio.create_task(_watch(engine, fleet.fail))
+        watching = asyncio.create_task(_watch(engines, fleet.fail))
         try:
             return await fleet.run()
         finally:
@@ -79,6 +112,10 @@ class Signals:
         self._came: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
+
+    @property
+    def have_come(self) -> bool:
+        return bool(self._came)
 
     def hand_to(self, server: ApiServer | Fleet) -> None:
         self._server = server
@@ -97,11 +134,11 @@ class Signals:
             self._server.stop_now(128 + number)
 
 
-async def _watch(engine: Engine, fail: Callable[[str], None]) -> None:
-    """Notice the end of the engine, whatever ended it."""
-    while engine.poll() is None:
+async def _watch(engines: Engines | Head, fail: Callable[[str], None]) -> None:
+    """Notice the end of an engine, whatever ended it."""
+    while (reason := engines.failure()) is None:
         await asyncio.sleep(POLL_SECONDS)
-    fail(engine.failure() or f"the engine ended with status {engine.poll()}")
+    fail(reason)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

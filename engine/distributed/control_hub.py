@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -29,6 +29,13 @@ logger = logging.getLogger(__name__)
 
 POLL_MILLISECONDS = 100
 
+Objection = Callable[[Join, Sequence[Join]], str | None]
+"""What stands against a newcomer beside those who have joined under other names."""
+
+
+def no_objection(join: Join, others: Sequence[Join]) -> None:
+    """Names alone keep the ranks and nodes of one engine apart."""
+
 
 @dataclass(slots=True)
 class Member:
@@ -45,8 +52,10 @@ class ControlHub:
         arguments: Mapping[str, str],
         work_address: str,
         dead_child: Callable[[], str | None],
+        objection: Objection = no_objection,
     ) -> None:
         """`dead_child` says, in words, which process of this node's ranks has ended, if one has."""
+        self._further_objection = objection
         self._socket = socket
         self._arguments = arguments
         self._work_address = work_address
@@ -65,6 +74,11 @@ class ControlHub:
     def alarm(self) -> int:
         """A descriptor that turns readable when the group is lost."""
         return self._alarm_in
+
+    @property
+    def joined(self) -> list[Join]:
+        """Those who are members now."""
+        return [member.join for member in list(self._members.values())]
 
     def begin(self) -> None:
         """All are there: from now on the loss of one ends the group."""
@@ -117,7 +131,8 @@ class ControlHub:
             member.last_heard = time.monotonic()
 
     def _meet(self, name: bytes, join: Join, known: Member | None) -> None:
-        reason = self._objection(join, known)
+        others = [member.join for other, member in self._members.items() if other != name]
+        reason = self._objection(join, known) or self._further_objection(join, others)
         if reason is not None:
             logger.warning("%s is refused: %s", join.name, reason)
             self._tell(name, Refused(reason))
@@ -133,7 +148,8 @@ class ControlHub:
                 f"the leader runs version {__version__} and this member {join.version}: run the same version"
             )
         if known is not None and known.join.pid != join.pid and self._is_fresh(known):
-            return f"the group has this member already, as {known.join.name}: give every node a --node-rank of its own"
+            flag = "--data-parallel-start-rank" if join.engines else "--node-rank"
+            return f"the group has this member already, as {known.join.name}: give every node a {flag} of its own"
         if self._began and known is None:
             return "the group is complete and has begun; it takes nobody in"
         return difference(join.arguments, self._arguments)

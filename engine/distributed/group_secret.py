@@ -11,8 +11,11 @@ SHORTEST = 16
 
 def group_secret(environ: Mapping[str, str], topology: Topology) -> str | None:
     """None for a single command, whose sockets are files of this user alone. Raises `SettingsError`."""
-    if not topology.meets_over_network:
-        return None
+    return required_secret(environ) if topology.meets_over_network else None
+
+
+def required_secret(environ: Mapping[str, str]) -> str:
+    """Raises `SettingsError`."""
     secret = environ.get(VARIABLE, "").strip()
     if len(secret) < SHORTEST:
         state = "is too short" if secret else "is not set"

@@ -47,14 +47,9 @@ class MeetingPlace:
     @staticmethod
     def on_network(context: Context, master_addr: str, port: int, secret: str) -> "MeetingPlace":
         """Raises `SettingsError`."""
-        host = _own_address(master_addr)
-        try:
-            control = router(context, tcp(host, port), secret)
-        except zmq.ZMQError as error:
-            raise SettingsError(
-                f"--master-addr {master_addr} ({host}) --master-port {port} cannot be listened at ({error.strerror}): "
-                "give an address of this node, and a port that is free here."
-            ) from error
+        control, host = meeting_socket(
+            context, ("--master-addr", master_addr), ("--master-port", port), secret
+        )
         return MeetingPlace(control, router(context, tcp(host, "*"), secret), host)
 
     def hide(self) -> None:
@@ -63,19 +58,37 @@ class MeetingPlace:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def meeting_socket(
+    context: Context, address: tuple[str, str], port: tuple[str, int], secret: str
+) -> tuple[Socket, str]:
+    """The leader's control socket and its IP address; `address` and `port` are flags with their values.
+
+    Raises `SettingsError`.
+    """
+    (flag, name), (port_flag, number) = address, port
+    host = _own_address(flag, name)
+    try:
+        return router(context, tcp(host, number), secret), host
+    except zmq.ZMQError as error:
+        raise SettingsError(
+            f"{flag} {name} ({host}) {port_flag} {number} cannot be listened at ({error.strerror}): "
+            "give an address of this node, and a port that is free here."
+        ) from error
+
+
 def _endpoint(bound: Socket) -> str:
     endpoint = bound.getsockopt(zmq.LAST_ENDPOINT)
     assert isinstance(endpoint, bytes)
     return endpoint.rstrip(b"\0").decode()
 
 
-def _own_address(name: str) -> str:
+def _own_address(flag: str, name: str) -> str:
     deadline = time.monotonic() + RESOLVE_SECONDS
     while True:
         try:
             return resolve(name)
         except OSError as error:
             if time.monotonic() > deadline:
-                raise SettingsError(f"--master-addr {name} has no address: {error}.") from error
-            logger.info("--master-addr %s has no address yet (%s)", name, error)
+                raise SettingsError(f"{flag} {name} has no address: {error}.") from error
+            logger.info("%s %s has no address yet (%s)", flag, name, error)
             time.sleep(1)

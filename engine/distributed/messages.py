@@ -5,9 +5,11 @@ while a step runs or hangs. On the work socket the leader gives orders to the ra
 both are encrypted and open only to who knows the group's secret.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
-from paddock.engine.executor.plan import StepPlan, StepResult
+from paddock.engine.executor.plan import StepPlan, StepResult, TokenMasks
 from paddock.engine.settings import EngineSettings
 
 
@@ -26,12 +28,22 @@ class Join(Message):
     """What all members must have alike, by flag."""
     host: str
     pid: int
+    engines: dict[int, str] = {}
+    """Of a node that runs data-parallel engines for another's API servers: their addresses, by data-parallel rank."""
 
     @property
     def name(self) -> str:
         """How the member is called in logs and errors."""
         role = f"node {self.node}" if self.rank is None else f"rank {self.rank} on node {self.node}"
+        if self.engines:
+            role = f"the node of data-parallel {rank_names(self.engines)}"
         return f"{role} ({self.host}, pid {self.pid})"
+
+
+def rank_names(ranks: Iterable[int]) -> str:
+    """ "rank 2", or "ranks 2, 3"."""
+    numbers = sorted(ranks)
+    return f"rank{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 class Welcome(Message):
@@ -105,6 +117,12 @@ class Execute(Message):
     """See `ModelRunner.execute`."""
 
 
+class Masks(Message):
+    """Leader to the sampling rank, right after an `Execute` whose plan has masked rows."""
+
+    masks: TokenMasks
+
+
 class Executed(Message):
     result: StepResult
 
@@ -118,7 +136,7 @@ class Failed(Message):
 
 
 Control = Join | Welcome | Refused | Beat | Farewell
-Order = Connect | Load | Measure | MakeCache | Execute
+Order = Connect | Load | Measure | MakeCache | Execute | Masks
 Answer = Present | Done | Capacity | Executed | Failed
 
 encode = msgspec.msgpack.Encoder().encode

@@ -67,7 +67,7 @@ class RankChildren:
             self.kill()
             raise
 
-    def dead(self) -> str | None:
+    def failure(self) -> str | None:
         """Which of them has ended, and how, in words; None while all run."""
         for rank, process in self._processes.items():
             with self._lock:
@@ -76,9 +76,9 @@ class RankChildren:
                 return f"rank {rank} (pid {process.pid}) {_ending(code)}"
         return None
 
-    def wait(self, seconds: float) -> None:
-        """Until all have ended; those that have not within `seconds` are killed, stopped ones too."""
-        deadline = time.monotonic() + seconds
+    def stop(self, timeout: float) -> None:
+        """Until all have ended; those that have not within `timeout` seconds are killed, stopped ones too."""
+        deadline = time.monotonic() + timeout
         for process in self._processes.values():
             with contextlib.suppress(subprocess.TimeoutExpired), self._lock:
                 process.wait(max(0.0, deadline - time.monotonic()))

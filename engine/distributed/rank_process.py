@@ -31,6 +31,7 @@ from paddock.engine.distributed.messages import (
     Join,
     Load,
     MakeCache,
+    Masks,
     Measure,
     Order,
     Present,
@@ -41,6 +42,7 @@ from paddock.engine.distributed.rank_child import RankOrder
 from paddock.engine.distributed.shared_arguments import shared_arguments
 from paddock.engine.distributed.sockets import Context, Socket, dealer
 from paddock.engine.distributed.topology import Topology
+from paddock.engine.executor.plan import TokenMasks
 from paddock.engine.lifeline import die_with_parent
 from paddock.engine.logs import configure_logging
 from paddock.engine.models.errors import CheckpointError
@@ -161,8 +163,10 @@ class RankLoop:
     def _obey(self, order: Order) -> Answer | None:
         match order:
             case Execute(plan, sampled_later):
-                result = self._ready_worker.execute(plan, sampled_later)
-                return Executed(result) if self._order.rank == self._topology.sampling_rank else None
+                samples = self._order.rank == self._topology.sampling_rank
+                masks = self._awaited_masks if samples and plan.masked_rows else None
+                result = self._ready_worker.execute(plan, sampled_later, masks)
+                return Executed(result) if samples else None
             case Connect():
                 self._connect(order)
             case Load():
@@ -173,6 +177,15 @@ class RankLoop:
             case MakeCache(num_blocks):
                 self._ready_worker.initialize_cache(num_blocks)
         return Done()
+
+    def _awaited_masks(self) -> TokenMasks:
+        """They follow the plan at once."""
+        order = decode_order(self._work.recv())
+        if not isinstance(order, Masks):
+            raise RuntimeError(  # noqa: TRY004
+                f"a plan with masked rows was followed by {type(order).__name__}, not by masks"
+            )
+        return order.masks
 
     @property
     def _ready_worker(self) -> "Worker":

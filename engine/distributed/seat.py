@@ -24,8 +24,8 @@ class Seat:
 
     @property
     def num_sharers(self) -> int:
-        """Ranks on this node, which share its cores and its memory."""
-        return self.topology.ranks_per_node
+        """See `Topology`."""
+        return self.topology.num_sharers
 
     def placement(self, dtype: torch.dtype, device: torch.device) -> Placement:
         topology = self.topology

@@ -27,7 +27,7 @@ GROUPS = (
 )
 EACH_NODES_OWN = {
     ("model", "model"), ("model", "hf_token"), ("model", "served_model_name"), ("load", "download_dir"),
-    ("parallel", "node_rank"),
+    ("parallel", "node_rank"), ("parallel", "data_parallel_start_rank"), ("parallel", "data_parallel_size_local"),
 }  # fmt: skip
 SHAPE = "the model's config.json"
 MOST_SHOWN = 4

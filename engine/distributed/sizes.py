@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from paddock.engine.data_parallel.replicas import Replicas
 from paddock.engine.distributed.launcher import Launched
 from paddock.engine.distributed.topology import Topology
 from paddock.engine.models.shape import ModelShape
@@ -51,8 +52,12 @@ def _node_problems(config: "ServeConfig", topology: Topology) -> Iterator[str]:
         yield f"--nnodes {nodes} needs --master-addr: the address of the node with --node-rank 0."
     if topology.node_rank > 0 and not config.service.headless:
         yield f"--node-rank {topology.node_rank} needs --headless: node 0 alone serves the API."
-    if config.service.headless and topology.node_rank == 0:
-        yield "--headless needs --node-rank above 0: node 0 leads, and serves the API for the others."
+    leads_itself = topology.node_rank == 0 and not Replicas.of(config).spans_nodes
+    if config.service.headless and leads_itself:
+        yield (
+            "--headless needs --node-rank above 0, or --data-parallel-size above 1: node 0 leads, and serves the API "
+            "for the others."
+        )
 
 
 def _launcher_problems(topology: Topology, sizes: str) -> Iterator[str]:

@@ -21,9 +21,7 @@ def router(context: Context, address: str, secret: str | None) -> Socket:
     # A member that was started again takes over its name from the connection that is gone.
     made.setsockopt(zmq.ROUTER_HANDOVER, 1)
     if secret is not None:
-        private = z85.encode(_private_key(secret))
-        made.curve_secretkey, made.curve_publickey = private, zmq.curve_public(private)
-        made.curve_server = True
+        admit_only(made, secret)
     made.bind(address)
     return made
 
@@ -33,11 +31,23 @@ def dealer(context: Context, address: str, name: str, secret: str | None) -> Soc
     made = _socket(context, zmq.DEALER, address)
     made.setsockopt(zmq.ROUTING_ID, name.encode())
     if secret is not None:
-        # The server's public key is as secret as the text it is made of: without it no handshake succeeds.
-        made.curve_publickey, made.curve_secretkey = zmq.curve_keypair()
-        made.curve_serverkey = zmq.curve_public(z85.encode(_private_key(secret)))
+        show(made, secret)
     made.connect(address)
     return made
+
+
+def admit_only(socket: Socket, secret: str) -> None:
+    """Before it is bound: peers that do not know the secret are not even heard."""
+    private = z85.encode(_private_key(secret))
+    socket.curve_secretkey, socket.curve_publickey = private, zmq.curve_public(private)
+    socket.curve_server = True
+
+
+def show(socket: Socket, secret: str) -> None:
+    """Before it connects: prove to the other end that the secret is known, and see that it knows it, too."""
+    # The server's public key is as secret as the text it is made of: without it no handshake succeeds.
+    socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
+    socket.curve_serverkey = zmq.curve_public(z85.encode(_private_key(secret)))
 
 
 def _socket(context: Context, kind: int, address: str) -> Socket:
@@ -55,6 +65,15 @@ def _socket(context: Context, kind: int, address: str) -> Socket:
 @cache
 def _private_key(secret: str) -> bytes:
     return hashlib.scrypt(secret.encode(), salt=b"paddock group", n=1 << 14, r=8, p=1, dklen=32)
+
+
+def listening(host: str) -> socket.socket:
+    """A TCP socket at a free port of `host`, for `zmq.USE_FD`: its port is known before its process starts."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.bind((host, 0))
+    made.listen()
+    return made
 
 
 def resolve(host: str) -> str:

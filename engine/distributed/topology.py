@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from paddock.engine.distributed.launcher import Launched
+from paddock.engine.distributed.node_share import NodeShare
 
 if TYPE_CHECKING:
     from paddock.engine.config import ServeConfig
@@ -25,6 +26,9 @@ class Topology:
     master_addr: str | None = None
     """The leader's address, where commands meet over a network."""
 
+    share: NodeShare = field(default_factory=NodeShare)
+    """This engine among those on the node."""
+
     @staticmethod
     def of(config: "ServeConfig", environ: Mapping[str, str] = os.environ) -> "Topology":
         """The sizes as they are given; `size_problem` says whether they make sense.
@@ -34,7 +38,8 @@ class Topology:
         parallel = config.parallel
         sizes = parallel.tensor_parallel_size, parallel.pipeline_parallel_size
         if parallel.distributed_executor_backend != "external_launcher":
-            return Topology(*sizes, parallel.nnodes, parallel.node_rank, None, parallel.master_addr)
+            share = NodeShare.of(environ)
+            return Topology(*sizes, parallel.nnodes, parallel.node_rank, None, parallel.master_addr, share)
         launched = Launched.read(environ)
         node = launched.rank // launched.local_world_size
         nnodes = launched.world_size // launched.local_world_size
@@ -81,7 +86,12 @@ class Topology:
 
     def local_index(self, rank: int) -> int:
         """The rank's place on its node, which is also the number of its GPU there."""
-        return rank % self.ranks_per_node
+        return self.share.index * self.ranks_per_node + rank % self.ranks_per_node
+
+    @property
+    def num_sharers(self) -> int:
+        """Ranks on a node, those of its other engines included: they share its cores and its memory."""
+        return self.share.count * self.ranks_per_node
 
     def tensor_rank(self, rank: int) -> int:
         return rank % self.tensor_parallel_size

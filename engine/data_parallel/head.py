@@ -1,0 +1,105 @@
+"""The node that serves the API for replicas of other nodes: its own engines, and the meeting place of theirs. Torch-free."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import zmq
+
+from paddock.engine.data_parallel.engines import Engines
+from paddock.engine.data_parallel.replicas import DEFAULT_PORT, Replicas
+from paddock.engine.distributed.control_hub import ControlHub
+from paddock.engine.distributed.group_secret import required_secret
+from paddock.engine.distributed.meeting_place import meeting_socket
+from paddock.engine.distributed.messages import Join, rank_names
+from paddock.engine.distributed.shared_arguments import shared_arguments
+from paddock.engine.distributed.sockets import Context
+from paddock.engine.distributed.vitality import PROGRESS_SECONDS, STARTING_PATIENCE_SECONDS
+from paddock.engine.launch import STOP_SECONDS
+from paddock.engine.models.shape import ModelShape
+
+if TYPE_CHECKING:
+    from paddock.engine.config import ServeConfig
+
+logger = logging.getLogger(__name__)
+
+
+class Head:
+    """Its nodes come in any order. Once all are there, the loss of one is the loss of all."""
+
+    def __init__(self, config: "ServeConfig", path: Path, environ: Mapping[str, str]) -> None:
+        """Bind, and start this node's engines. Raises `SettingsError`, and `OSError` when no process can be started."""
+        parallel, self._replicas = config.parallel, Replicas.of(config)
+        assert parallel.data_parallel_address is not None, "checked with the replicas"
+        self._context: Context = zmq.Context()
+        port = parallel.data_parallel_rpc_port or DEFAULT_PORT
+        control, _ = meeting_socket(
+            self._context,
+            ("--data-parallel-address", parallel.data_parallel_address),
+            ("--data-parallel-rpc-port", port),
+            required_secret(environ),
+        )
+        try:
+            self._engines = Engines.start(config, path, self._replicas.local)
+        except OSError:
+            self._context.destroy(linger=0)
+            raise
+        arguments = shared_arguments(config, ModelShape.read(path, config.model))
+        self._hub = ControlHub(control, arguments, "", self._engines.failure, self._objection)
+        self._remote: dict[int, str] | None = None
+        self._started = self._progress = time.monotonic()
+        self._impatience: str | None = None
+
+    def addresses(self) -> dict[int, str] | None:
+        """Where to reach each engine, by data-parallel rank; None while nodes are missing."""
+        if self._remote is None and not self._missing():
+            self._hub.begin()
+            # Whoever leaves from now on is a loss; one that left a moment ago is still waited for, in vain.
+            if not self._missing():
+                self._remote = self._joined()
+                self._hub.serve()
+        if self._remote is None:
+            self._tell_progress(time.monotonic())
+            return None
+        return self._engines.addresses() | self._remote
+
+    def failure(self) -> str | None:
+        """Which engine or node is lost, and why, in words for the user; None while all are there."""
+        return self._hub.failure or self._engines.failure() or self._impatience
+
+    def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """End this node's engines, and tell the other nodes to. Safe to call twice."""
+        # First the farewell: an engine that ends before it would be told as a loss.
+        self._hub.close()
+        self._engines.stop(timeout)
+        self._context.term()
+
+    def _joined(self) -> dict[int, str]:
+        return {rank: address for join in self._hub.joined for rank, address in join.engines.items()}
+
+    def _missing(self) -> frozenset[int]:
+        return self._replicas.remote - frozenset(self._joined())
+
+    def _tell_progress(self, now: float) -> None:
+        waited, missing = now - self._started, rank_names(self._missing())
+        if waited > STARTING_PATIENCE_SECONDS:
+            self._impatience = f"data-parallel {missing} did not come within {waited:.0f} s"
+        elif now - self._progress > PROGRESS_SECONDS:
+            self._progress = now
+            logger.info("waiting for the nodes of data-parallel %s, %.0f s so far", missing, waited)
+
+    def _objection(self, join: Join, others: Sequence[Join]) -> str | None:
+        """Each replica is run by one node."""
+        taken = {rank: other.name for other in others for rank in other.engines}
+        taken |= dict.fromkeys(self._replicas.local, "the node that serves the API")
+        for rank in join.engines:
+            if rank in taken:
+                return (
+                    f"data-parallel rank {rank} is run by {taken[rank]} already: give every node a "
+                    "--data-parallel-start-rank of its own, past the ranks of the others"
+                )
+        if not join.engines or not self._replicas.remote.issuperset(join.engines):
+            return f"{join.name} does not run data-parallel {rank_names(self._replicas.remote)}, which belong here"
+        return None

@@ -1,0 +1,64 @@
+"""A node that runs replicas for the API server of another (`paddock serve --headless`). Torch-free."""
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paddock import __version__
+from paddock.engine.data_parallel.engines import Engines
+from paddock.engine.data_parallel.replicas import DEFAULT_PORT, Replicas
+from paddock.engine.distributed.follower import Follower
+from paddock.engine.distributed.group_secret import required_secret
+from paddock.engine.distributed.messages import Join, rank_names
+from paddock.engine.distributed.shared_arguments import shared_arguments
+from paddock.engine.distributed.sockets import listening, local_address_towards, tcp
+from paddock.engine.models.shape import ModelShape
+
+if TYPE_CHECKING:
+    from paddock.engine.config import ServeConfig
+
+
+class EngineCrew:
+    """Implements `Crew`: engines that listen at this node's address towards the leader, and nowhere else."""
+
+    def __init__(self, config: "ServeConfig", shape: ModelShape, path: Path) -> None:
+        self._config, self._shape, self._path = config, shape, path
+        self._ranks = Replicas.of(config).local
+        self._doors: dict[int, socket.socket] = {}
+
+    @property
+    def name(self) -> str:
+        return f"the node of data-parallel {rank_names(self._ranks)}"
+
+    @property
+    def member(self) -> str:
+        return f"engines-{self._ranks.start}"
+
+    def join(self, leader: str) -> Join:
+        host = local_address_towards(leader)
+        self._doors = {rank: listening(host) for rank in self._ranks}
+        return Join(
+            self._ranks.start,
+            None,
+            __version__,
+            shared_arguments(self._config, self._shape),
+            socket.gethostname(),
+            os.getpid(),
+            {rank: tcp(*door.getsockname()[:2]) for rank, door in self._doors.items()},
+        )
+
+    def start(self, leader: str) -> Engines:
+        """See `Crew`."""
+        return Engines.start(self._config, self._path, self._ranks, self._doors)
+
+
+def follow_head(
+    config: "ServeConfig", shape: ModelShape, path: Path, environ: Mapping[str, str], drain_seconds: float
+) -> int:
+    """Run this node's replicas to the head's end; the exit status. Raises `SettingsError` without the secret."""
+    parallel = config.parallel
+    assert parallel.data_parallel_address is not None, "checked with the replicas"
+    place = parallel.data_parallel_address, parallel.data_parallel_rpc_port or DEFAULT_PORT
+    return Follower(EngineCrew(config, shape, path), place, required_secret(environ), drain_seconds).run()

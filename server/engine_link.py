@@ -1,0 +1,182 @@
+"""The server's end of one engine's socket: requests out, one pass per frame of outputs in."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+import zmq
+
+from paddock.engine.distributed.group_secret import required_secret
+from paddock.engine.distributed.sockets import show
+from paddock.engine.messages import (
+    AbortRequests,
+    EngineFailed,
+    Heartbeat,
+    Hello,
+    Ready,
+    RequestRefused,
+    StepOutputs,
+    ToCore,
+    decode_for_server,
+    encode,
+)
+from paddock.server.errors import ApiError
+from paddock.server.generation.stream import EndReason, Generation, Sequence
+from paddock.server.metrics import Metrics
+
+RETRY_AFTER_SECONDS = 1
+WAITING_WEIGHT = 4
+"""A request that waits tells more of an engine's load than one that runs: there was no room for it."""
+
+
+class EngineLink:
+    """Owns one DEALER socket; made and used on one running event loop. All methods but `connect` return at once.
+
+    The socket's descriptor is watched directly: a frame with the outputs of a whole step is read and handed out
+    in one pass, without a task switch per token.
+    """
+
+    def __init__(self, address: str, metrics: Metrics, on_failure: Callable[[str], None]) -> None:
+        """`metrics` are this engine's. `on_failure` hears why the engine is lost, at most once."""
+        self.metrics = metrics
+        self._on_failure = on_failure
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.SNDHWM, 0)
+        self._socket.setsockopt(zmq.RCVHWM, 0)
+        if address.startswith("tcp:"):  # of another node
+            self._socket.setsockopt(zmq.IPV6, int("[" in address))
+            show(self._socket, required_secret(os.environ))
+        self._socket.connect(address)
+        descriptor = self._socket.getsockopt(zmq.FD)
+        assert isinstance(descriptor, int)
+        self._descriptor = descriptor
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(descriptor, self._read)
+        self._sequences: dict[str, Sequence] = {}
+        self._num_waiting = self._others = 0
+        self._last_heard = time.monotonic()
+        self._step_age = 0.0
+        self.ready: Ready | None = None
+        self._is_over = False
+        self._ready_event = asyncio.Event()
+
+    async def connect(self, version: str) -> Ready | None:
+        """Greet the engine and wait until it can serve; None when it is lost first. Cancel it to give up."""
+        self.send(Hello(version, follows_steps=self.metrics.follows_steps))
+        await self._ready_event.wait()
+        return self.ready
+
+    def give_up(self) -> None:
+        """Whatever is waited for from this engine will not come."""
+        self._is_over = True
+        self._ready_event.set()
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._descriptor)
+        self._socket.close()
+        self._context.term()
+
+    @property
+    def sequences(self) -> Iterable[Sequence]:
+        """Those sent to the engine and not finished."""
+        return self._sequences.values()
+
+    @property
+    def num_sequences(self) -> int:
+        return len(self._sequences)
+
+    @property
+    def load(self) -> int:
+        """Requests of this server, which it knows exactly, and of others as last told; those that wait weigh more."""
+        return len(self._sequences) + self._others + (WAITING_WEIGHT - 1) * self._num_waiting
+
+    def start(self, generation: Generation) -> None:
+        """Send the sequences of one HTTP request."""
+        for sequence in generation.sequences:
+            self._sequences[sequence.request.request_id] = sequence
+            self.send(sequence.request)
+
+    def abort(self, request_ids: Iterable[str], reason: EndReason) -> None:
+        """End these sequences, those that have not ended yet."""
+        ended: list[str] = []
+        for request_id in request_ids:
+            sequence = self._sequences.pop(request_id, None)
+            if sequence is not None:
+                self.metrics.observe_finish(sequence, reason, time.time())
+                ended.append(request_id)
+        if ended and not self._is_over:
+            self.send(AbortRequests(request_ids=ended))
+
+    def stuck(self, silence_timeout_seconds: float, step_timeout_seconds: float) -> str | None:
+        """Why the engine makes no progress, or None while it does."""
+        self._read()  # what already lies in the socket is news, too
+        silence = time.monotonic() - self._last_heard
+        if silence > silence_timeout_seconds:
+            return f"the engine has been silent for {silence:.0f} s"
+        if self._step_age > step_timeout_seconds:
+            return f"the engine's step has been running for {self._step_age:.0f} s"
+        return None
+
+    def send(self, message: ToCore) -> None:
+        self._socket.send(encode(message), zmq.NOBLOCK)
+        # The descriptor signals edges only, and sending may have consumed one: look again on the next turn.
+        self._loop.call_soon(self._read)
+
+    def _read(self) -> None:
+        while not self._socket.closed:
+            try:
+                frame = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._last_heard = time.monotonic()
+            self._dispatch_frame(frame)
+
+    def _dispatch_frame(self, frame: bytes) -> None:
+        try:
+            message = decode_for_server(frame)
+        except msgspec.MsgspecError as error:
+            self._on_failure(f"the engine sent a message this version cannot read ({error})")
+        else:
+            self._dispatch(message)
+
+    def _dispatch(self, message: StepOutputs | RequestRefused | Heartbeat | Ready | EngineFailed) -> None:
+        if isinstance(message, StepOutputs):
+            self._hand_out(message)
+        elif isinstance(message, Heartbeat):
+            self._step_age = message.step_age_seconds
+        elif isinstance(message, RequestRefused):
+            self._refuse(message)
+        elif isinstance(message, Ready):
+            self.ready = message
+            self._ready_event.set()
+        else:
+            self._on_failure(message.message)
+
+    def _hand_out(self, message: StepOutputs) -> None:
+        now = time.time()
+        self._step_age = 0.0
+        sequences, metrics, stats = self._sequences, self.metrics, message.stats
+        for output in message.outputs:
+            sequence = sequences.get(output.request_id)
+            if sequence is None:  # aborted while the output was on its way
+                continue
+            if output.finish_reason is not None:
+                del sequences[output.request_id]
+            metrics.observe_output(sequence, output, now)
+            sequence.generation.put(sequence.index, output)
+        metrics.observe_step(stats)
+        self._num_waiting = stats.num_waiting
+        self._others = max(0, stats.num_running + stats.num_waiting - len(sequences))
+
+    def _refuse(self, refusal: RequestRefused) -> None:
+        sequence = self._sequences.pop(refusal.request_id, None)
+        if sequence is None:
+            return
+        error = ApiError(refusal.status, refusal.message, refusal.param)
+        if refusal.status == 503:
+            error.headers["retry-after"] = str(RETRY_AFTER_SECONDS)
+        sequence.generation.fail(error)

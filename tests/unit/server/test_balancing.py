@@ -1,0 +1,146 @@
+"""Several engines behind one server: who gets a request, and what is told of each."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from echo_engine import EchoEngine
+
+from paddock.engine.messages import AddRequest, EngineStats, StepOutputs
+from paddock.engine.sampling.params import SamplingParams
+from paddock.server.engine_client import EngineClient
+from paddock.server.errors import ApiError
+from paddock.server.generation.stream import Generation
+from paddock.server.metrics import Metrics
+from paddock.server.tokens.tokenizer import Tokenizer
+
+SECONDS = 10
+
+
+@pytest.fixture
+def engines(tmp_path: Path, tokenizer: Tokenizer) -> Iterator[list[EchoEngine]]:
+    """Three that take requests and answer nothing."""
+    made = [EchoEngine(f"ipc://{tmp_path}/{index}", tokenizer) for index in range(3)]
+    for engine in made:
+        engine.hold_after = 0
+        engine.start()
+    yield made
+    for engine in made:
+        engine.stop()
+
+
+Use = Callable[[EngineClient], Awaitable[None]]
+
+
+def with_client(engines: list[EchoEngine], use: Use, first_rank: int = 0, first_turn: int = 0) -> Metrics:
+    async def run() -> Metrics:
+        metrics = Metrics("tiny", engine=first_rank)
+        addresses = {first_rank + index: engine.address for index, engine in enumerate(engines)}
+        client = EngineClient(addresses, metrics, 5.0, first_turn=first_turn)
+        try:
+            await client.connect("test")
+            await use(client)
+        finally:
+            client.close()
+        return metrics
+
+    return asyncio.run(asyncio.wait_for(run(), SECONDS))
+
+
+def start(client: EngineClient, name: str, n: int = 1) -> Generation:
+    sampling = SamplingParams(max_tokens=4)
+    return client.start([AddRequest(f"{name}-{i}", [5, 6], sampling, time.time()) for i in range(n)])
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+def names(engine: EchoEngine) -> list[str]:
+    return [request.request_id for request in engine.seen]
+
+
+def test_equals_take_turns_and_the_choices_of_a_request_stay_together(engines: list[EchoEngine]) -> None:
+    async def use(client: EngineClient) -> None:
+        for name in "abcd":
+            start(client, name, n=2)
+        await eventually(lambda: sum(len(engine.seen) for engine in engines) == 8)
+
+    with_client(engines, use, first_turn=4)
+    assert [names(engine) for engine in engines] == [
+        ["c-0", "c-1"],
+        ["a-0", "a-1", "d-0", "d-1"],
+        ["b-0", "b-1"],
+    ]
+
+
+def test_the_engine_with_the_least_to_do_is_chosen_and_those_who_wait_weigh_more(
+    engines: list[EchoEngine],
+) -> None:
+    async def use(client: EngineClient) -> None:
+        for rank, (num_running, num_waiting) in enumerate(((6, 0), (1, 2), (7, 0))):
+            stats = EngineStats(num_running, num_waiting, 0.0, 0, 0, 0, 0, 0)
+            client.links[rank]._dispatch(StepOutputs([], stats))
+        assert [link.load for link in client.links.values()] == [6, 9, 7]
+        for name in "ab":
+            start(client, name)
+        assert [link.num_sequences for link in client.links.values()] == [1, 0, 1]
+        for name in "cd":
+            start(client, name)
+        assert [link.num_sequences for link in client.links.values()] == [2, 0, 2]
+
+    with_client(engines, use)
+
+
+def test_a_finished_or_left_request_makes_room_on_its_engine_alone(engines: list[EchoEngine]) -> None:
+    async def use(client: EngineClient) -> None:
+        generations = [start(client, name) for name in "abc"]
+        await eventually(lambda: all(engine.running for engine in engines))
+        generations[1].disconnect()
+        await eventually(lambda: not engines[1].running)
+        assert names(engines[1]) == engines[1].aborted == ["b-0"]
+        assert engines[0].aborted == engines[2].aborted == []
+        await eventually(lambda: client.links[1].load == 0)
+        start(client, "d")
+        assert client.links[1].num_sequences == 1
+
+    with_client(engines, use)
+
+
+def test_the_loss_of_one_engine_ends_the_requests_of_all_and_names_it(engines: list[EchoEngine]) -> None:
+    async def use(client: EngineClient) -> None:
+        generations = [start(client, name) for name in "abc"]
+        client.links[6]._dispatch_frame(b"\xc1garbage")
+        for generation in generations:
+            with pytest.raises(ApiError, match="data-parallel rank 6: the engine sent a message"):
+                await generation.next()
+        assert client.num_sequences == 0
+        assert "data-parallel rank 6" in str(client.stuck())
+        with pytest.raises(ApiError):
+            start(client, "d")
+
+    with_client(engines, use, first_rank=5)
+
+
+def test_a_silent_engine_is_named(engines: list[EchoEngine]) -> None:
+    async def use(client: EngineClient) -> None:
+        client.links[2]._dispatch(engines[2].heartbeat(6.0))
+        assert client.stuck() == "data-parallel rank 2: the engine's step has been running for 6 s"
+
+    with_client(engines, use)
+
+
+def test_every_engine_has_series_of_its_own(engines: list[EchoEngine]) -> None:
+    async def use(client: EngineClient) -> None:
+        start(client, "a")
+        engines[0].hold_after = None
+        await eventually(lambda: client.num_sequences == 0)
+        client.reset_prefix_cache()
+        await eventually(lambda: [engine.resets for engine in engines] == [1, 1, 1])
+
+    text = with_client(engines, use, first_rank=2).render().decode()
+    for rank, tokens in ((2, 4.0), (3, 0.0), (4, 0.0)):
+        assert f'vllm:generation_tokens_total{{engine="{rank}",model_name="tiny"}} {tokens}' in text
