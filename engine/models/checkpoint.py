@@ -1,10 +1,18 @@
 """Where a model's files are: a local folder, or a repository of the Hugging Face hub downloaded to the cache."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from paddock.engine.models.errors import CheckpointError
+from paddock.engine.models.hf_config import CONFIG_FILE, TOKENIZER_CONFIG_FILE, read_json
+from paddock.engine.models.hub import Repository
+from paddock.engine.models.remote_code import (
+    CODE_FILES,
+    auto_map,
+    check_code_revision,
+    tokenizer_classes,
+)
 from paddock.engine.weights.options import LoadOptions
 
 if TYPE_CHECKING:
@@ -14,70 +22,8 @@ CONFIG_FILES = ["*.json", "*.model", "*.txt", "*.jinja"]
 SAFETENSORS = ["*.safetensors"]
 MISTRAL_FILES = ["consolidated*.safetensors"]
 PICKLED = ["*.bin", "*.pt"]
-
-
-@dataclass(frozen=True)
-class Repository:
-    """A name that a user gave for files of some kind, and how to fetch them when it is one of the hub's."""
-
-    name: str
-    flag: str
-    """What to call it in errors."""
-
-    revision: str | None
-    revision_flag: str
-    token: str | bool | None
-    cache_dir: str | None
-    ignored: tuple[str, ...]
-
-    def folder(self) -> Path | None:
-        """The local folder of this name; None for a hub repository. Raises `CheckpointError`."""
-        folder = Path(self.name).expanduser()
-        if folder.is_dir():
-            if self.revision is not None:
-                raise CheckpointError(
-                    f"{self.revision_flag} {self.revision!r} chooses a revision of a hub repository, and {self.flag} "
-                    f"{self.name!r} is a local folder; leave it out."
-                )
-            return folder
-        if folder.exists():
-            raise CheckpointError(f"{self.flag} {self.name!r} is a file; a checkpoint folder is expected.")
-        if not _is_repository(self.name):
-            raise CheckpointError(
-                f"{self.flag} folder {self.name!r} does not exist; check the path, or that its volume is mounted."
-            )
-        return None
-
-    def download(self, patterns: list[str], ignored: tuple[str, ...] = ()) -> Path:
-        """The folder in the hub's cache, files already there included. Raises `CheckpointError`."""
-        from httpx2 import HTTPError  # the hub's own client, whose errors it lets through
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RevisionNotFoundError
-
-        try:
-            folder = snapshot_download(
-                self.name,
-                revision=self.revision,
-                cache_dir=self.cache_dir,
-                allow_patterns=patterns,
-                ignore_patterns=[*self.ignored, *ignored],
-                token=self.token,
-            )
-        except LocalEntryNotFoundError:
-            raise CheckpointError(
-                f"{self.flag} {self.name!r} is neither a local folder nor downloadable: the hub cannot be reached. "
-                "Mount the model and give its path, or allow the download."
-            ) from None
-        except RevisionNotFoundError:
-            raise CheckpointError(
-                f"{self.flag} {self.name!r} has no revision {self.revision or 'main'!r}; give a branch, a tag or a commit "
-                f"of it with {self.revision_flag}."
-            ) from None
-        except (HfHubHTTPError, HTTPError, OSError, ValueError) as error:
-            raise CheckpointError(
-                f"{self.flag} {self.name!r} cannot be downloaded: {_reason(error)}."
-            ) from None
-        return Path(folder)
+WITH_CODE = [*CODE_FILES, "*.tiktoken"]
+"""What `--trust-remote-code` adds: the code, and the vocabulary that is read by code alone."""
 
 
 def resolve_model(model: "ModelConfig", load: "LoadConfig") -> Path:
@@ -89,7 +35,28 @@ def resolve_model(model: "ModelConfig", load: "LoadConfig") -> Path:
     if not model.model:
         raise CheckpointError("no model is given; name a local folder or a Hugging Face repository.")
     source = _repository(model.model, "model", model.revision, "--revision", model, load)
-    return source.folder() or _download_weights(source, options)
+    local = source.folder()
+    folder = local or _download_weights(source, options, _config_files(model))
+    if model.code_revision is not None:
+        check_code_revision(model, _code_references(folder), local=local is not None)
+    return folder
+
+
+def _config_files(model: "ModelConfig") -> list[str]:
+    return CONFIG_FILES + WITH_CODE if model.trust_remote_code else CONFIG_FILES
+
+
+def _code_references(folder: Path) -> list[str]:
+    """All that the model's files say of code of its own."""
+    found: list[str | None] = []
+    for name, classes in ((CONFIG_FILE, _model_classes), (TOKENIZER_CONFIG_FILE, tokenizer_classes)):
+        if (folder / name).is_file():
+            found += classes(read_json(folder / name), str(folder / name))
+    return [each for each in found if each is not None]
+
+
+def _model_classes(fields: Mapping[str, Any], source: str) -> tuple[str, ...]:
+    return tuple(auto_map(fields, source).values())
 
 
 def resolve_tokenizer(model: "ModelConfig", load: "LoadConfig", model_path: Path) -> Path:
@@ -98,7 +65,7 @@ def resolve_tokenizer(model: "ModelConfig", load: "LoadConfig", model_path: Path
         return model_path
     name = model.tokenizer or model.model
     source = _repository(name, "--tokenizer", model.tokenizer_revision, "--tokenizer-revision", model, load)
-    return source.folder() or source.download(CONFIG_FILES)
+    return source.folder() or source.download(_config_files(model))
 
 
 def resolve_config_path(model: "ModelConfig", load: "LoadConfig") -> "ModelConfig":
@@ -123,34 +90,23 @@ def _repository(
     return Repository(name, flag, revision, revision_flag, model.hf_token, load.download_dir, ignored)
 
 
-def _is_repository(name: str) -> bool:
-    """`owner/name`: a path that is absolute, relative by a dot, or deeper is meant as a folder."""
-    parts = name.split("/")
-    return len(parts) == 2 and all(parts) and not name.startswith((".", "~"))
-
-
-def _download_weights(source: Repository, options: LoadOptions) -> Path:
+def _download_weights(source: Repository, options: LoadOptions, config_files: list[str]) -> Path:
     """No more than the load format reads: a repository may hold the same weights in several layouts."""
     match options.load_format:
         case "dummy":
-            return source.download(CONFIG_FILES)
+            return source.download(config_files)
         case "mistral":
-            return source.download(CONFIG_FILES + MISTRAL_FILES)
+            return source.download(config_files + MISTRAL_FILES)
         case "pt" | "npcache":
-            return source.download(CONFIG_FILES + PICKLED)
+            return source.download(config_files + PICKLED)
         case "sharded_state":
             ranks = options.shard_pattern.format(rank="*", part="*")
-            return source.download([*CONFIG_FILES, ranks])
+            return source.download([*config_files, ranks])
         case "safetensors":
-            return source.download(CONFIG_FILES + SAFETENSORS, tuple(MISTRAL_FILES))
-    folder = source.download(CONFIG_FILES + SAFETENSORS, tuple(MISTRAL_FILES))
+            return source.download(config_files + SAFETENSORS, tuple(MISTRAL_FILES))
+    folder = source.download(config_files + SAFETENSORS, tuple(MISTRAL_FILES))
     for patterns in (MISTRAL_FILES, PICKLED):
         if any(folder.glob("*.safetensors")):
             return folder
-        folder = source.download(CONFIG_FILES + patterns)
+        folder = source.download(config_files + patterns)
     return folder
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from paddock.engine.config import ModelConfig
 
 CONFIG_FILE = "config.json"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 
 
 def read_model_config(path: Path, model: "ModelConfig") -> tuple[dict[str, Any], str]:

@@ -11,7 +11,8 @@ from paddock.engine.models.fields import ConfigFields
 from paddock.engine.models.generic_shape import FAMILY as GENERIC
 from paddock.engine.models.generic_shape import generic_fields
 from paddock.engine.models.hf_config import read_json, read_model_config
-from paddock.engine.models.registry import family_of
+from paddock.engine.models.registry import CAUSAL_LM_ENDINGS, NATIVE_FAMILIES, family_of
+from paddock.engine.models.remote_code import MODEL, TrustedCode, auto_map, refusal
 from paddock.engine.models.rope import RopeShape
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ class ModelShape:
     native: bool = True
     """Whether the engine's own code runs it, and not transformers'."""
 
+    code: TrustedCode | None = field(default=None, compare=False, repr=False)
+    """Whose code may run with it; None for nobody's but the engine's and transformers'."""
+
     @property
     def context_length(self) -> int:
         """Tokens that the model can place: its own positions, stretched as its rope scaling says."""
@@ -61,7 +65,7 @@ class ModelShape:
         """Raises `CheckpointError` when `path` is no checkpoint that can be served."""
         fields, source = read_model_config(path, config)
         architecture = _architecture(fields, source)
-        family = family_of(architecture, fields, source, config.model_impl)
+        family = _family(architecture, fields, source, config)
         stated, native = fields, family is not GENERIC
         fields = family.canonical(fields) if native else generic_fields(fields)
         _refuse_unsupported(fields, family, source)
@@ -96,6 +100,7 @@ class ModelShape:
             activation=fields.get("hidden_act") or "silu",
             fields=ConfigFields(fields if native else stated, source),
             native=native,
+            code=TrustedCode.given(config),
         )
 
 
@@ -104,6 +109,17 @@ def _architecture(fields: Mapping[str, Any], source: str) -> str:
     if not names or not isinstance(names, list) or not isinstance(names[0], str):
         raise CheckpointError(f"{source}: architectures is {names!r}; it must name the model's class.")
     return names[0]
+
+
+def _family(architecture: str, fields: Mapping[str, Any], source: str, config: "ModelConfig") -> Family:
+    """Classes of the model's own repository may have any name; which others transformers has, is seen when loading."""
+    code = auto_map(fields, source).get(MODEL)
+    named_as_usual = architecture in NATIVE_FAMILIES or architecture.endswith(CAUSAL_LM_ENDINGS)
+    if code is None or named_as_usual or config.model_impl == "vllm":
+        return family_of(architecture, fields, source, config.model_impl)
+    if not config.trust_remote_code:
+        raise refusal(architecture, code, source)
+    return GENERIC
 
 
 def _rope(fields: Mapping[str, Any], family: Family, source: str) -> RopeShape:

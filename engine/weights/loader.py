@@ -41,7 +41,7 @@ def load_model(
     options = LoadOptions.read(load)
     started = time.monotonic()
     if not shape.native:
-        return load_transformers(shape, path, options, place, seed)
+        return load_transformers(shape, path, load, place, seed)
     model = model_class(shape.architecture)(shape, place, max_positions)
     targets = list(model.weight_targets())
     if options.load_format == "dummy":
@@ -58,18 +58,24 @@ def load_model(
 
 
 def load_transformers(
-    shape: ModelShape, path: Path, options: LoadOptions, place: Placement, seed: int
+    shape: ModelShape, path: Path, load: "LoadConfig", place: Placement, seed: int
 ) -> tuple[CausalLM, int]:
     """A model that transformers builds and fills, from safetensors or at random. Raises `CheckpointError`."""
     from paddock.engine.models.transformers_backend.load import load_with_transformers
 
-    if options.load_format not in ("auto", "safetensors", "dummy"):
+    if load.load_format not in ("auto", "safetensors", "dummy"):
         raise CheckpointError(
-            f"load_format {options.load_format!r} is for the engine's own models, and {shape.architecture} runs "
+            f"load_format {load.load_format!r} is for the engine's own models, and {shape.architecture} runs "
             "through transformers; use auto, safetensors or dummy."
         )
-    random_weights = options.load_format == "dummy"
-    return load_with_transformers(shape, path, place, seed, random_weights=random_weights)
+    return load_with_transformers(
+        shape,
+        path,
+        place,
+        seed,
+        random_weights=load.load_format == "dummy",
+        download_dir=load.download_dir,
+    )
 
 
 def names_elsewhere(shape: ModelShape, place: Placement) -> set[str]:

@@ -41,17 +41,19 @@ class RankTensor:
 
 
 def rank_tensors(targets: Sequence[WeightTarget]) -> list[RankTensor]:
-    """A model's parameters on this rank. Raises `CheckpointError` for a model that is cut in another way."""
+    """A model's parameters on this rank; those that a checkpoint keeps in one tensor stay in one.
+
+    Raises `CheckpointError` for parts that cannot follow each other by rows.
+    """
     parts: dict[str, list[torch.Tensor]] = {}
-    seen: set[str] = set()
     for target in targets:
-        if target.name in seen:
-            raise CheckpointError(
-                f"load_format 'sharded_state' cannot hold {target.name}, which this model spreads over several "
-                "parameters; use load_format 'auto'."
-            )
-        seen.add(target.name)
         parts.setdefault(fused_name(target.name), []).append(target.destination)
+    for name, tensors in parts.items():
+        if any(tensor.shape[1:] != tensors[0].shape[1:] for tensor in tensors):
+            raise CheckpointError(
+                f"load_format 'sharded_state' cannot hold {name}, which this model cuts into parts of different widths; "
+                "use load_format 'auto'."
+            )
     return [RankTensor(name, tuple(tensors)) for name, tensors in parts.items()]
 
 

@@ -38,7 +38,7 @@ class Tokenizer:
             for token_id, token in self._tokenizer.get_added_tokens_decoder().items()
             if token.special
         }
-        self.config = _read_config(folder)
+        self.config = read_tokenizer_config(folder)
         self.size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         self._byte_level = _is_byte_level(self._tokenizer)
 
@@ -80,7 +80,7 @@ class Tokenizer:
         pieces = [self._tokenizer.id_to_token(token_id) or "" for token_id in range(self.size)]
         if self._byte_level:
             return [piece_bytes(piece) for piece in pieces]
-        return [_fallback_bytes(piece) for piece in pieces]
+        return [fallback_bytes(piece) for piece in pieces]
 
     @cached_property
     def _shown_bytes(self) -> list[bytes]:
@@ -95,8 +95,9 @@ def _load(folder: Path) -> tokenizers.Tokenizer:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise TokenizerError(
-            f"{folder} has no tokenizer.json. Point --tokenizer at a folder that has one, or convert the model's own "
-            f'tokenizer once: python -c "from transformers import AutoTokenizer as T; '
+            f"{folder} has no tokenizer.json. Point --tokenizer at a folder that has one, use --tokenizer-mode slow if "
+            "the tokenizer is written in Python, --trust-remote-code if it is code in the model's repository, or convert "
+            f"the model's own tokenizer once: python -c \"from transformers import AutoTokenizer as T; "
             f"T.from_pretrained('{folder}').save_pretrained('{folder}')\""
         )
     try:
@@ -111,7 +112,8 @@ def _load(folder: Path) -> tokenizers.Tokenizer:
     return tokenizer
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_tokenizer_config(folder: Path) -> dict[str, Any]:
+    """Empty where there is no such file. Raises TokenizerError."""
     path = folder / "tokenizer_config.json"
     if not path.is_file():
         return {}
@@ -130,7 +132,8 @@ def _is_byte_level(tokenizer: tokenizers.Tokenizer) -> bool:
     return isinstance(tokenizer.decoder, tokenizers.decoders.ByteLevel)
 
 
-def _fallback_bytes(piece: str) -> bytes:
+def fallback_bytes(piece: str) -> bytes:
+    """Of an entry of a SentencePiece vocabulary, which names single bytes as `<0x0A>` and writes spaces as U+2581."""
     if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
         return bytes.fromhex(piece[3:5])
     return piece.replace("▁", " ").encode()

@@ -15,17 +15,21 @@ LAYER_TYPES = {"full_attention", "sliding_attention"}
 
 
 def causal_lm_class(architecture: str) -> Any:
-    """The class of transformers. Raises `Unsupported`."""
+    """The class of transformers, None where it has none. Raises `Unsupported` for one that is no model."""
     found = getattr(transformers, architecture, None)
-    if not (inspect.isclass(found) and issubclass(found, transformers.PreTrainedModel)):
-        raise Unsupported(f"transformers {transformers.__version__} has no such class")
+    if found is not None and not (inspect.isclass(found) and issubclass(found, transformers.PreTrainedModel)):
+        raise Unsupported("transformers has something else under that name")
+    return found
+
+
+def check_class(found: Any) -> None:
+    """Raises `Unsupported`."""
     if not issubclass(found, transformers.GenerationMixin):
         raise Unsupported("it does not generate")
     if not getattr(found, "_supports_attention_backend", False):
         raise Unsupported("its attention does not go through transformers' attention interface")
     if getattr(found, "_is_stateful", False):
         raise Unsupported("it keeps recurrent state beside keys and values")
-    return found
 
 
 def check_config(config: PretrainedConfig) -> None:
