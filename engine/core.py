@@ -18,6 +18,9 @@ from paddock.engine.scheduler.refusal import refusal_of
 from paddock.engine.scheduler.request import Request
 from paddock.engine.scheduler.selection import make_scheduler, scheduler_class
 from paddock.engine.settings import EngineSettings
+from paddock.engine.structured_output.compiler import GrammarCompiler
+from paddock.engine.structured_output.constrained_requests import ConstrainedRequests
+from paddock.engine.structured_output.grammar_maker import GrammarMaker
 
 ClientOutputs = dict[bytes, list[RequestOutput]]
 """What a step brought, by the client whose requests it is for."""
@@ -32,8 +35,13 @@ def check_named_classes(settings: EngineSettings) -> None:
 class EngineCore:
     """Scheduler, cache books and executor of one engine. Single-threaded; `step` is the only slow call."""
 
-    def __init__(self, executor: Executor, settings: EngineSettings) -> None:
-        """Sizes and allocates the cache. Raises `MemoryError`, with words for the user, when it cannot."""
+    def __init__(
+        self, executor: Executor, settings: EngineSettings, grammars: GrammarMaker | None = None
+    ) -> None:
+        """Sizes and allocates the cache. Raises `MemoryError`, with words for the user, when it cannot.
+
+        Without `grammars` there is no constrained output.
+        """
         self.settings = settings
         self._executor = executor
         self.num_blocks = resolve_num_blocks(
@@ -48,6 +56,7 @@ class EngineCore:
         )
         self._scheduler = make_scheduler(settings, cache, executor.num_stages)
         self._processors = ProcessorChoice(settings)
+        self._constrained = None if grammars is None else ConstrainedRequests(GrammarCompiler(grammars))
         self._submitted: deque[StepPlan] = deque()
         self._requests: dict[tuple[bytes, str], Request] = {}
         self._num_arrived = 0
@@ -57,12 +66,22 @@ class EngineCore:
 
     @property
     def has_work(self) -> bool:
-        return bool(self._requests or self._submitted)
+        """Whether there is a step to make. Requests that wait for their grammar make none."""
+        return bool(len(self._requests) > self._num_uncompiled or self._submitted)
+
+    @property
+    def _num_uncompiled(self) -> int:
+        return 0 if self._constrained is None else self._constrained.num_waiting
 
     @property
     def alarm(self) -> int | None:
         """A descriptor that turns readable when a step would raise because a worker is lost."""
         return self._executor.alarm
+
+    @property
+    def grammar_alarm(self) -> int | None:
+        """A descriptor that turns readable when `settle` has something to do; it may come to have so with time, too."""
+        return None if self._constrained is None else self._constrained.compiler.alarm
 
     @property
     def num_steps(self) -> int:
@@ -74,11 +93,27 @@ class EngineCore:
         if key in self._requests:
             text = f"request id {message.request_id!r} is in use: ids are unique until the request has ended"
             return RequestRefused(message.request_id, 400, text, "request_id")
-        refusal = refusal_of(message, self.settings, self._processors, len(self._requests))
+        refusal = refusal_of(
+            message, self.settings, self._processors, len(self._requests), self._constrained is not None
+        )
         if refusal is None:
             request = self._requests[key] = self._request_from(message, client)
-            self._scheduler.add(request)
+            if self._constrained is not None and request.is_constrained:
+                self._constrained.add(request)
+            else:
+                self._scheduler.add(request)
         return refusal
+
+    def settle(self) -> list[tuple[bytes, RequestRefused]]:
+        """Take in the requests whose grammars are compiled; returns, with their clients, those that have to be refused."""
+        refused = []
+        for request, refusal in () if self._constrained is None else self._constrained.settled():
+            if refusal is None:
+                self._scheduler.add(request)
+            else:
+                del self._requests[request.client, request.request_id]
+                refused.append((request.client, refusal))
+        return refused
 
     def _request_from(self, message: AddRequest, client: bytes) -> Request:
         sampling = message.sampling
@@ -105,8 +140,9 @@ class EngineCore:
         an abort and the last token may cross on the way."""
         for request_id in request_ids:
             request = self._requests.pop((client, request_id), None)
-            if request is not None:
-                self._scheduler.abort(request)
+            if request is None or (self._constrained is not None and self._constrained.remove(request)):
+                continue
+            self._scheduler.abort(request)
 
     def abort_client(self, client: bytes) -> None:
         """End every request of a client that is gone."""
@@ -124,6 +160,8 @@ class EngineCore:
         outputs: ClientOutputs = {}
         for request, output in self._scheduler.update(result):
             outputs.setdefault(request.client, []).append(output)
+            if self._constrained is not None and request.is_constrained:
+                self._constrained.advance(request, output)
             if output.finish_reason is not None:
                 del self._requests[request.client, request.request_id]
         return outputs
@@ -134,7 +172,8 @@ class EngineCore:
             plan = self._scheduler.schedule()
             if plan is None:
                 break
-            self._executor.submit(plan)
+            masks = None if self._constrained is None else self._constrained.masks_for(plan)
+            self._executor.submit(plan, masks)
             self._submitted.append(plan)
         if not self._submitted:
             raise RuntimeError(
@@ -169,6 +208,8 @@ class EngineCore:
 
     def shutdown(self) -> None:
         self._executor.shutdown()
+        if self._constrained is not None:
+            self._constrained.compiler.close()
 
 
 def _check_answers(plan: StepPlan, result: StepResult) -> None:

@@ -15,6 +15,7 @@ import msgspec
 import zmq
 
 from paddock.engine.core import ClientOutputs, EngineCore
+from paddock.engine.distributed.sockets import admit_only
 from paddock.engine.distributed.work_line import RankLostError
 from paddock.engine.lifeline import Lifeline
 from paddock.engine.messages import (
@@ -55,10 +56,25 @@ class Peer:
     """What an API server was last told."""
 
     counters: Counters
+    follows_steps: bool = False
     gauges: tuple[int, int] = field(default=(0, 0))
 
+    def awaits(self, counters: Counters, gauges: tuple[int, int]) -> bool:
+        """Whether its view is to be renewed, though there is no output for it."""
+        return self.gauges != gauges or (self.follows_steps and self.counters != counters)
 
-def bind(context: Context, address: str) -> Socket:
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where servers of other nodes come in."""
+
+    descriptor: int
+    """Of a TCP socket that listens at the address."""
+    secret: str
+    """What a server must know to be heard."""
+
+
+def bind(context: Context, address: str, door: Door | None = None) -> Socket:
     """A ROUTER at `address` that refuses to send to peers that are gone and never drops what it sends to others."""
     socket: Socket = context.socket(zmq.ROUTER)
     socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -67,6 +83,9 @@ def bind(context: Context, address: str) -> Socket:
     socket.setsockopt(zmq.RCVHWM, 0)
     socket.setsockopt(zmq.MAXMSGSIZE, LARGEST_FRAME_BYTES)
     socket.setsockopt(zmq.LINGER, FAREWELL_MILLISECONDS)
+    if door is not None:
+        admit_only(socket, door.secret)
+        socket.setsockopt(zmq.USE_FD, door.descriptor)
     socket.bind(address)
     return socket
 
@@ -114,6 +133,8 @@ class MessageLoop:
     def _receive(self) -> None:
         """Take in what has come; wait for it when there is nothing else to do."""
         self._drop_gone_peers()
+        for client, refusal in self._core.settle():
+            self._send(client, refusal)
         if not self._core.has_work:
             self._wait()
         self._beat_if_due()
@@ -129,6 +150,8 @@ class MessageLoop:
         poller.register(self._lifeline.descriptor, zmq.POLLIN)
         if self._core.alarm is not None:
             poller.register(self._core.alarm, zmq.POLLIN)
+        if self._core.grammar_alarm is not None:
+            poller.register(self._core.grammar_alarm, zmq.POLLIN)
         seconds = max(0.0, self._next_beat - time.monotonic())
         # Without a peer there is nobody to beat for: wait for the first.
         ready = dict(poller.poll(math.ceil(1000 * seconds) if self._peers else None))
@@ -157,7 +180,7 @@ class MessageLoop:
             text = f"the engine is version {self._ready.version} and the server {hello.version}: run the same version"
             self._send(client, EngineFailed(text))
             return
-        self._peers.setdefault(client, Peer(self._core.counters()))
+        self._peers.setdefault(client, Peer(self._core.counters(), hello.follows_steps))
         self._send(client, self._ready)
 
     def _dispatch(self, client: bytes, message: ToCore) -> None:
@@ -189,13 +212,16 @@ class MessageLoop:
             self._step_began = None
 
     def _publish(self, outputs: ClientOutputs) -> None:
-        """One frame to each peer that has outputs, or whose last view of the queues is no longer true."""
+        """One frame to each peer that has outputs, or whose last view is no longer true.
+
+        What a step added reaches a peer that follows the steps in a frame of its own: it counts steps by frames.
+        """
         counters = self._core.counters()
         stats = self._core.stats(counters)
         gauges = (stats.num_running, stats.num_waiting)
         for client, peer in self._peers.items():
             client_outputs = outputs.get(client, [])
-            if client_outputs or peer.gauges != gauges:
+            if client_outputs or peer.awaits(counters, gauges):
                 added = counters.since(peer.counters)
                 peer.counters, peer.gauges = counters, gauges
                 self._send(client, StepOutputs(client_outputs, self._core.stats(added)))

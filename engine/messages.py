@@ -21,6 +21,8 @@ class Hello(Message):
     """Server to core: the first message of a connection; answered by `Ready` once the engine can serve."""
 
     version: str
+    follows_steps: bool = False
+    """Whether it wants to hear of every step that computed something, also of those without output for it."""
 
 
 class AddRequest(Message):

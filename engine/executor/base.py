@@ -1,8 +1,12 @@
 """What the engine core asks of an executor."""
 
+from collections.abc import Callable
 from typing import Protocol
 
-from paddock.engine.executor.plan import StepPlan, StepResult
+from paddock.engine.executor.plan import StepPlan, StepResult, TokenMasks
+
+MaskSource = Callable[[], TokenMasks]
+"""Takes a while; what it needs is settled when the plan is made, so it may run in any thread until `collect`."""
 
 
 class Executor(Protocol):
@@ -21,8 +25,8 @@ class Executor(Protocol):
     def num_stages(self) -> int:
         """Pipeline stages. The core keeps up to as many plans of different requests under way, so that none idles."""
 
-    def submit(self, plan: StepPlan) -> None:
-        """Begin a step. Plans run in the order in which they come, so a later one may rely on what an earlier one
+    def submit(self, plan: StepPlan, masks: MaskSource | None = None) -> None:
+        """Begin a step. `masks` is there when the plan has masked rows; the model runs while it fills them. Plans run in the order in which they come, so a later one may rely on what an earlier one
         writes: keys and values, and the token that a row samples.
 
         A row's next request may enter while a step that samples for its last one is under way: such a token is nobody's,

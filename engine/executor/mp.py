@@ -25,6 +25,7 @@ from paddock.engine.distributed.messages import (
     Executed,
     Load,
     MakeCache,
+    Masks,
     Measure,
     Present,
 )
@@ -34,6 +35,7 @@ from paddock.engine.distributed.sockets import Context
 from paddock.engine.distributed.topology import Topology
 from paddock.engine.distributed.vitality import PROGRESS_SECONDS, STARTING_PATIENCE_SECONDS
 from paddock.engine.distributed.work_line import RankLostError, WorkLine
+from paddock.engine.executor.base import MaskSource
 from paddock.engine.executor.plan import StepPlan, StepResult
 from paddock.engine.models.shape import ModelShape
 from paddock.engine.settings import EngineSettings
@@ -71,7 +73,7 @@ class MpExecutor:
             self._place.control,
             shared_arguments(config, shape),
             self._place.work_address,
-            self._children.dead,
+            self._children.failure,
         )
         self._line = WorkLine(self._place.work, self._hub)
         try:
@@ -154,11 +156,14 @@ class MpExecutor:
     def check(self) -> None:
         self._line.check()
 
-    def submit(self, plan: StepPlan) -> None:
+    def submit(self, plan: StepPlan, masks: MaskSource | None = None) -> None:
         sampled, self._untold = self._untold, []
         last = self._topology.peers(self.num_stages - 1)
         self._line.tell(range(last.start), Execute(plan, sampled))
         self._line.tell(last, Execute(plan))
+        if masks is not None:
+            # The ranks compute meanwhile; the one that samples asks for these when it is as far.
+            self._line.tell([self._topology.sampling_rank], Masks(masks()))
         self._under_way.append(plan)
 
     def collect(self) -> StepResult:
@@ -179,7 +184,7 @@ class MpExecutor:
 
     def shutdown(self) -> None:
         self._hub.close()
-        self._children.wait(PARTING_SECONDS)
+        self._children.stop(PARTING_SECONDS)
         self._place.work.close()
         self._place.hide()
         self._context.term()

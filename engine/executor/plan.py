@@ -41,6 +41,14 @@ class StepPlan(msgspec.Struct, array_like=True):
     """Rows to forget, before new ones enter."""
     new_rows: list[NewRow]
     scheduled: list[ScheduledRow]
+    masked_rows: list[int] = []
+    """Sampling rows whose token is to be among those of a mask; `TokenMasks` bring it apart, while the model runs."""
+
+
+class TokenMasks(msgspec.Struct, array_like=True):
+    words: bytes
+    """int32 `[masked rows, ceil(vocab / 32)]` in the order of `StepPlan.masked_rows`; token t is allowed when bit
+    t % 32 of word t // 32 is set."""
 
 
 class SampledRow(msgspec.Struct, array_like=True):

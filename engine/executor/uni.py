@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from paddock.engine.distributed.seat import Seat
+from paddock.engine.distributed.topology import Topology
+from paddock.engine.executor.base import MaskSource
 from paddock.engine.executor.plan import StepPlan, StepResult
 from paddock.engine.models.shape import ModelShape
 from paddock.engine.settings import EngineSettings
@@ -24,9 +27,10 @@ class UniExecutor:
     def __init__(
         self, settings: EngineSettings, config: "ServeConfig", shape: ModelShape, path: Path
     ) -> None:
-        self._worker: Worker | None = Worker(settings, config, shape, path)
+        self._worker: Worker | None = Worker(settings, config, shape, path, Seat(Topology.of(config)))
         # Without a thread a step runs where it is collected, and costs no switch between threads.
         self._thread = _stepping_thread() if settings.async_scheduling else None
+        self._mask_thread = ThreadPoolExecutor(1, "masks")
         self._steps: deque[Callable[[], StepResult]] = deque()
 
     @property
@@ -55,17 +59,20 @@ class UniExecutor:
     def check(self) -> None:
         """The only worker is here."""
 
-    def submit(self, plan: StepPlan) -> None:
+    def submit(self, plan: StepPlan, masks: MaskSource | None = None) -> None:
+        """Masks are filled beside the model's step: libraries release the interpreter, as torch does."""
+        filled = None if masks is None else self._mask_thread.submit(masks).result
         if self._thread is None:
-            self._steps.append(lambda: self.worker.execute(plan))
+            self._steps.append(lambda: self.worker.execute(plan, masks=filled))
         else:
-            step: Future[StepResult] = self._thread.submit(self.worker.execute, plan)
+            step: Future[StepResult] = self._thread.submit(self.worker.execute, plan, masks=filled)
             self._steps.append(step.result)
 
     def collect(self) -> StepResult:
         return self._steps.popleft()()
 
     def shutdown(self) -> None:
+        self._mask_thread.shutdown()
         if self._thread is not None:
             self._thread.shutdown()
         self._worker = None

@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from paddock.engine.structured_output.constraint import Constraint
+
 
 class SamplingParams(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """How the tokens of one sequence are chosen and when the sequence ends.
@@ -52,6 +54,9 @@ class SamplingParams(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
 
     logits_processors: dict[str, dict[str, Any]] = {}
     """Dotted paths of processors that this request names, each with arguments for it, beside the server's own."""
+
+    constraint: Constraint | None = None
+    """The form of the output: until it may end, EOS is forbidden, and where it can only end, `min_tokens` yields."""
 
     extra_args: dict[str, Any] = {}
     """Free values for custom logits processors and schedulers; the engine itself reads none of them."""

@@ -15,6 +15,7 @@ from paddock.engine.sampling.logprobs import position_logprobs
 from paddock.engine.sampling.noise import noise_keys
 from paddock.engine.sampling.processor_set import ProcessorSet
 from paddock.engine.sampling.table import SamplingTable
+from paddock.engine.sampling.token_masks import RowMasks
 from paddock.engine.sampling.truncation import Draw, draw_from_all, draw_from_top, truncated
 
 logger = logging.getLogger(__name__)
@@ -58,15 +59,22 @@ class Sampler:
         self.processors.update(freed_rows, new_rows, token_ids)
 
     def sample(
-        self, logits: torch.Tensor, rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+        self,
+        logits: torch.Tensor,
+        rows: npt.NDArray[np.int64],
+        lengths: npt.NDArray[np.int64],
+        masks: RowMasks | None = None,
     ) -> SampledTokens:
         """`logits` float32 `[n, vocab]` (may be changed), `rows` `[n]`, `lengths` `[n]` tokens known so far."""
         reported = np.flatnonzero(self.table.has_logprobs[rows])
         raw = self.table.logprobs_mode in ("raw_logprobs", "raw_logits")
         # What follows works in place, so what raw numbers need is kept aside first.
         scores = logits[torch.from_numpy(reported).to(logits.device)] if reported.size and raw else None
-        self._process(logits, rows, lengths)
+        self._process(logits, rows, lengths, masks)
         errors = dict(self.processors.apply(logits, rows, lengths))
+        if masks is not None:
+            # Last, so that nothing brings back what a mask forbids.
+            masks.apply(logits, rows)
         if reported.size and not raw:
             scores = self._processed(logits, rows, lengths, reported)
         tokens, best = self._choose(logits, rows, lengths)
@@ -101,9 +109,16 @@ class Sampler:
         return scores
 
     def _process(
-        self, logits: torch.Tensor, rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+        self,
+        logits: torch.Tensor,
+        rows: npt.NDArray[np.int64],
+        lengths: npt.NDArray[np.int64],
+        masks: RowMasks | None,
     ) -> None:
-        """Penalties, then bias, then bans: a bias cannot bring back what `min_tokens` forbids."""
+        """Penalties, then bias, then bans: a bias cannot bring back what `min_tokens` forbids.
+
+        Where a mask allows nothing but the end, `min_tokens` yields.
+        """
         table = self.table
         table.penalties.apply(logits, rows)
         for index in np.flatnonzero(table.has_bias[rows]):
@@ -111,7 +126,10 @@ class Sampler:
             logits[int(index)].index_add_(0, ids, values)
         too_short = lengths - table.num_prompt_tokens[rows] < table.min_tokens[rows]
         for index in np.flatnonzero(too_short):
-            logits[int(index)].index_fill_(0, table.banned[int(rows[index])], float("-inf"))
+            row = int(rows[index])
+            banned = table.banned[row]
+            if masks is None or masks.allows_other_than(row, banned.cpu().numpy()):
+                logits[int(index)].index_fill_(0, banned, float("-inf"))
 
     def _choose(
         self, logits: torch.Tensor, rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]

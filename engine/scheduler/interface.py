@@ -25,6 +25,8 @@ class SchedulerInterface(ABC):
     - with `settings.async_scheduling` they may: the worker itself appends what it samples to the row, so a plan may
       compute a token whose value the scheduler has not seen. What it then turns out not to need is thrown away.
 
+    A request that `is_constrained` is never planned ahead of its last token, and `request.row` says which row it holds.
+
     An executor runs plans in the order of their submission. Blocks and rows may therefore be given to another request
     at once, even while a step that writes to them is under way.
     """

@@ -12,12 +12,20 @@ from paddock.engine.settings import EngineSettings
 
 
 def refusal_of(
-    request: AddRequest, settings: EngineSettings, processors: ProcessorChoice, num_held: int
+    request: AddRequest,
+    settings: EngineSettings,
+    processors: ProcessorChoice,
+    num_held: int,
+    constrains: bool = False,
 ) -> RequestRefused | None:
-    """The answer to a request that cannot be taken, with `num_held` requests waiting or running; None when it can."""
+    """The answer to a request that cannot be taken, with `num_held` requests waiting or running; None when it can.
+
+    `constrains` says whether the engine can constrain outputs.
+    """
     fault = (
         _fault_in_prompt(request.prompt_token_ids, settings)
         or _fault_in_fields(request, settings)
+        or _fault_in_constraint(request, settings, constrains)
         or processors.fault_in(request.sampling)
     )
     if fault is not None:
@@ -60,6 +68,27 @@ def _fault_in_fields(request: AddRequest, settings: EngineSettings) -> tuple[str
     }
     faults = (_fault_in_ids(field, token_ids, settings) for field, token_ids in ids.items())
     return next((fault for fault in faults if fault is not None), None)
+
+
+def _fault_in_constraint(
+    request: AddRequest, settings: EngineSettings, constrains: bool
+) -> tuple[str, str] | None:
+    if request.sampling.constraint is None:
+        return None
+    if not constrains:
+        return (
+            "structured_outputs",
+            "structured_outputs: this server has no tokenizer to constrain texts with.",
+        )
+    if not settings.eos_token_ids:
+        return "structured_outputs", (
+            "structured_outputs: the model's config.json names no EOS token, so a constrained text could not end."
+        )
+    if request.sampling.ignore_eos:
+        return "ignore_eos", (
+            "ignore_eos cannot be combined with structured output, which ends where its form ends; leave one out."
+        )
+    return None
 
 
 def _fault_in_ids(param: str, token_ids: list[int], settings: EngineSettings) -> tuple[str, str] | None:

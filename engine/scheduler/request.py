@@ -54,6 +54,11 @@ class Request:
     prompt_logprobs: list[PositionLogprobs] = field(default_factory=list)
 
     @property
+    def is_constrained(self) -> bool:
+        """Its next token needs a mask, and the mask all tokens before: no step that samples for it is planned ahead."""
+        return self.sampling.constraint is not None
+
+    @property
     def num_generated_tokens(self) -> int:
         return len(self.token_ids) - self.num_prompt_tokens
 

@@ -114,7 +114,9 @@ class Scheduler(SchedulerInterface):
 
     def _may_go_ahead(self, request: Request) -> bool:
         """May the step after the one that samples be planned: is it certain that length does not end the request?"""
-        return self._goes_ahead and len(request.token_ids) + request.num_pending_tokens < request.max_length
+        if not self._goes_ahead or request.is_constrained:
+            return False
+        return len(request.token_ids) + request.num_pending_tokens < request.max_length
 
     def _grow(self, request: Request, num_tokens: int) -> list[int] | None:
         """Blocks for `num_tokens`, taken from the last in rank if need be; None when `request` itself had to go."""

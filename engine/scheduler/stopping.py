@@ -14,7 +14,11 @@ def finish_after(request: Request) -> Finish | None:
     sequence that has no room left.
     """
     token_id = request.token_ids[-1]
-    if token_id in request.ending_token_ids and request.num_generated_tokens > request.sampling.min_tokens:
+    is_due = request.num_generated_tokens > request.sampling.min_tokens
+    if request.is_constrained and token_id in request.eos_token_ids:
+        # Only where its form has come to an end is such a request given EOS.
+        is_due = True
+    if token_id in request.ending_token_ids and is_due:
         return "stop", None if token_id in request.eos_token_ids else token_id
     if len(request.token_ids) >= request.max_length:
         return "length", None

@@ -7,12 +7,14 @@ import numpy.typing as npt
 import torch
 
 from paddock.engine.distributed.pipeline import PipelineLink
+from paddock.engine.executor.base import MaskSource
 from paddock.engine.executor.plan import StepPlan, StepResult
 from paddock.engine.layers.placement import Placement
 from paddock.engine.models.causal_lm import CausalLM
 from paddock.engine.sampling.processor_set import ProcessorSet
 from paddock.engine.sampling.sampler import SampledTokens, Sampler
 from paddock.engine.sampling.table import SamplingTable
+from paddock.engine.sampling.token_masks import RowMasks
 from paddock.engine.settings import EngineSettings
 from paddock.engine.worker.batch import build_batch
 from paddock.engine.worker.prompt_logprobs import prompt_logprobs
@@ -39,11 +41,16 @@ class ModelRunner:
         self.sampler = Sampler(self.sampling, ProcessorSet(settings, place.device))
 
     @torch.inference_mode()
-    def execute(self, plan: StepPlan, sampled_later: Iterable[tuple[int, int]] = ()) -> StepResult:
+    def execute(
+        self,
+        plan: StepPlan,
+        sampled_later: Iterable[tuple[int, int]] = (),
+        masks: MaskSource | None = None,
+    ) -> StepResult:
         """Logits are computed only for rows that sample, and for prompts whose log-probabilities were asked for.
 
         `sampled_later` holds (row, token) of earlier steps that a later pipeline stage chose, each told once. Only the
-        sampling rank's result has answers.
+        sampling rank's result has answers. `masks` is asked, after the model has run, for those of the masked rows.
         """
         for row, token_id in sampled_later:
             self.rows.append(np.array([row]), np.array([token_id]))
@@ -62,15 +69,18 @@ class ModelRunner:
         last = torch.from_numpy(batch.sampled_tokens).to(self.place.device)
         logits = self.model.logits(hidden.index_select(0, last))
         rows = batch.sampled_rows
-        sampled = self._sample(logits, rows)
+        allowed = None if masks is None else RowMasks.decode(plan.masked_rows, masks().words)
+        sampled = self._sample(logits, rows, allowed)
         self.rows.append(rows, sampled.token_ids)
         return StepResult(plan.step, sampled.of_rows(rows), prompts)
 
-    def _sample(self, logits: torch.Tensor, rows: npt.NDArray[np.int64]) -> SampledTokens:
+    def _sample(
+        self, logits: torch.Tensor, rows: npt.NDArray[np.int64], masks: RowMasks | None
+    ) -> SampledTokens:
         """The first tensor-parallel rank chooses for all: were each to choose for itself, ranks on unlike processors
         could differ by a rounding and go on with different texts."""
         if self.place.rank == 0:
-            sampled = self.sampler.sample(logits, rows, self.rows.num_tokens[rows])
+            sampled = self.sampler.sample(logits, rows, self.rows.num_tokens[rows], masks)
             token_ids = torch.from_numpy(sampled.token_ids).to(self.place.device)
         else:
             sampled = SampledTokens(np.empty(len(rows), np.int64), [None] * len(rows))

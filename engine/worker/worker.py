@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from paddock.engine.distributed.seat import Seat
+from paddock.engine.executor.base import MaskSource
 from paddock.engine.executor.plan import StepPlan, StepResult
 from paddock.engine.layers.zeroed_memory import zeroed
 from paddock.engine.models.shape import ModelShape
@@ -104,8 +105,13 @@ class Worker:
         self.runner = ModelRunner(self.model, self.settings, self.place, pipeline)
         logger.info("KV cache: %d blocks, %.2f GiB on %s", num_blocks, needed / 2**30, self.device)
 
-    def execute(self, plan: StepPlan, sampled_later: Iterable[tuple[int, int]] = ()) -> StepResult:
+    def execute(
+        self,
+        plan: StepPlan,
+        sampled_later: Iterable[tuple[int, int]] = (),
+        masks: MaskSource | None = None,
+    ) -> StepResult:
         """As `ModelRunner.execute`."""
         if self.runner is None:
             raise RuntimeError("execute before initialize_cache: the worker has no cache to run with")
-        return self.runner.execute(plan, sampled_later)
+        return self.runner.execute(plan, sampled_later, masks)

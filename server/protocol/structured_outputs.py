@@ -143,7 +143,7 @@ class Guided(StrictModel):
             "whitespace_pattern" in given and "json" not in given
         ):
             raise ValueError(
-                "guided_json, guided_regex, guided_choice and guided_grammar exclude each other, and "
+                "guided_json and the other guided_ fields exclude each other, and "
                 "guided_whitespace_pattern needs guided_json"
             )
         return StructuredOutputs.model_validate(given)
