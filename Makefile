@@ -49,9 +49,10 @@ test-long: install install-cluster ## the tests that take minutes: long random r
 test-images: install install-cluster ## build the Dockerfile's two targets and run them
 	$(PY) -m pytest -v tests/images
 
-generate: install ## write the CustomResourceDefinition and docs/arguments.md from the configuration models
+generate: install ## write the CustomResourceDefinition, docs/arguments.md and docs/metrics.md from what declares them
 	$(PY) -m paddock.operator.crd
 	$(PY) -m paddock.engine.config.docs
+	$(PY) -m paddock.server.metric_page
 
 train: install ## train the tiny model again (under 15 minutes on 2 quiet cores)
 	$(PY) tests/models/tiny/train.py

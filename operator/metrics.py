@@ -18,6 +18,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from paddock.operator.service_metrics import ServiceMetrics
+
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -66,6 +68,8 @@ class Metrics:
             "Times that watching ended and was begun again",
             registry=self.registry,
         )
+        self.services = ServiceMetrics(lambda: vitals.leading)
+        self.registry.register(self.services)
         self._gauge(
             "paddock_operator_leading", "1 while this process holds the Lease", lambda: vitals.leading
         )

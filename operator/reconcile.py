@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,6 +38,8 @@ class Outcome:
 
     again: float | None
     changed: int = 0
+    status: Mapping[str, Any] = field(default_factory=dict)
+    """As it is now; empty when `again` is None."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,11 @@ class Reconciler:
                 changed = await perform(self.api, self.recorder, seen.service, actions)
             except NameTaken as error:
                 seen = replace(seen, conflicts=(Problem("NameTaken", str(error)),))
-        settled = await self._report(seen, verdict)
+        written = await self._report(seen, verdict)
         pause = SILENT_SECONDS if seen.is_silent or seen.conflicts else UNSETTLED_SECONDS
-        return Outcome(SETTLED_SECONDS * random.uniform(0.8, 1.2) if settled else pause, changed)
+        if _is_settled(written):
+            pause = SETTLED_SECONDS * random.uniform(0.8, 1.2)
+        return Outcome(pause, changed, written)
 
     def _judge(self, service: InferenceService) -> Blueprint | Refusal:
         try:
@@ -72,16 +77,21 @@ class Reconciler:
         except Refusal as refusal:
             return refusal
 
-    async def _report(self, seen: Snapshot, verdict: Blueprint | Refusal) -> bool:
-        """Writes the status if it changed. Returns whether nothing is known to be under way or amiss."""
+    async def _report(self, seen: Snapshot, verdict: Blueprint | Refusal) -> dict[str, Any]:
+        """Writes the status if it changed. Returns it."""
         before = seen.service.status
         after = status(seen, verdict, _now())
         if after != before:
             await self.api.apply(_with_status(seen.service, after), "status")
             for note in transitions(before, after):
                 await self.recorder.record(seen.service, note)
-        conditions = {condition["type"]: condition["status"] for condition in after["conditions"]}
-        return bool(conditions["Degraded"] == conditions["Progressing"] == "False")
+        return after
+
+
+def _is_settled(status: Mapping[str, Any]) -> bool:
+    """Whether nothing is known to be under way or amiss."""
+    conditions = {condition["type"]: condition["status"] for condition in status["conditions"]}
+    return bool(conditions["Degraded"] == conditions["Progressing"] == "False")
 
 
 def _with_status(service: InferenceService, written: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import aiohttp
 from paddock.operator.client import ApiError, NotLeading
 from paddock.operator.metrics import Metrics
 from paddock.operator.reconcile import Reconciler
+from paddock.operator.service_metrics import ServiceMetrics
 from paddock.operator.workqueue import Key, WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -24,14 +25,14 @@ async def work(queue: WorkQueue, reconciler: Reconciler, metrics: Metrics) -> No
         key = await queue.take()
         started = time.monotonic()
         try:
-            result = await _pass(key, queue, reconciler)
+            result = await _pass(key, queue, reconciler, metrics.services)
         finally:
             queue.done(key)
         metrics.reconciles.labels(result).inc()
         metrics.reconcile_seconds.observe(time.monotonic() - started)
 
 
-async def _pass(key: Key, queue: WorkQueue, reconciler: Reconciler) -> str:
+async def _pass(key: Key, queue: WorkQueue, reconciler: Reconciler, services: ServiceMetrics) -> str:
     """One pass and what follows from it. Returns its result for the metrics."""
     try:
         async with asyncio.timeout(PASS_SECONDS):
@@ -57,7 +58,9 @@ async def _pass(key: Key, queue: WorkQueue, reconciler: Reconciler) -> str:
         return "failed"
     if outcome.again is None:
         queue.schedule.forget(key)
+        services.forget(key)
         return "gone"
+    services.saw(key, outcome.status)
     if outcome.changed:
         logger.info("%s/%s: %d objects changed", *key, outcome.changed)
     queue.succeeded(key, changed=bool(outcome.changed))

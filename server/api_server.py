@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from paddock import __version__
@@ -21,10 +22,11 @@ from paddock.server.errors import ApiError, unavailable
 from paddock.server.generation.sampling import ModelLimits
 from paddock.server.http_protocol import Limits
 from paddock.server.http_server import HttpServer
+from paddock.server.metric_table import hidden_names
 from paddock.server.metrics import Metrics
 from paddock.server.serving import Serving
 from paddock.server.startup import Assets, StartError, Timeouts
-from paddock.server.stats_log import log_stats
+from paddock.server.stats_log import follow_stats
 from paddock.server.tls import Tls
 
 logger = logging.getLogger("paddock.server")
@@ -56,18 +58,24 @@ class ApiServer:
         config: ServeConfig,
         assets: Assets,
         listener: socket.socket,
-        address: str,
+        addresses: Mapping[int, str],
         place: Place = Place(),
     ) -> None:
+        """`addresses` of the engines, by data-parallel rank."""
         self._config = config
         self._assets = assets
         self._listener = listener
         self._place = place
         self._timeouts = Timeouts.read(os.environ)
         self._names = tuple(config.model.served_model_name or (str(config.model.model),))
-        self._metrics = Metrics(self._names[0], speaks_for_engine=place.is_first)
+        hidden = hidden_names(config.observability.show_hidden_metrics_for_version)
+        self._metrics = Metrics(self._names[0], place.is_first, hidden, engine=min(addresses))
         self._client = EngineClient(
-            address, self._metrics, self._timeouts.step, silence_timeout_seconds=self._timeouts.silence
+            addresses,
+            self._metrics,
+            self._timeouts.step,
+            silence_timeout_seconds=self._timeouts.silence,
+            first_turn=place.index,
         )
         self._client.on_failure = self._on_engine_failure
         self._tls = Tls(config.frontend) if config.frontend.ssl_certfile is not None else None
@@ -141,22 +149,16 @@ class ApiServer:
         jobs = [self._drain_on_stop()]
         if self._tls is not None and self._config.frontend.enable_ssl_refresh:
             jobs.append(self._tls.refresh())
-        if not self._config.service.disable_log_stats:
-            jobs.append(log_stats(self._metrics))
+        if self._place.is_first:
+            jobs.append(follow_stats(self._metrics, not self._config.service.disable_log_stats))
         for job in jobs:
             stack.callback(asyncio.create_task(job).cancel)
 
     def _serving(self, ready: Ready) -> Serving:
         config = self._config
-        prefix_caching = config.cache.enable_prefix_caching is not False
-        self._metrics.set_engine(
-            ready,
-            {
-                "cache_dtype": ready.model_dtype,
-                "gpu_memory_utilization": str(config.cache.gpu_memory_utilization),
-                "enable_prefix_caching": str(prefix_caching),
-            },
-        )
+        for link in self._client.links.values():
+            assert link.ready is not None, "every engine was waited for"
+            link.metrics.set_engine(link.ready, config.cache)
         return Serving(
             model_names=self._names,
             root=str(config.model.model),
@@ -174,6 +176,7 @@ class ApiServer:
             metrics=self._metrics,
             frontend=config.frontend,
             parsers=self._assets.parsers,
+            constraints=self._assets.constraints,
             log_requests=config.service.enable_log_requests,
             development=effective(Sourced(config, {})) if in_development(os.environ) else None,
             created=self._place.created,
@@ -182,9 +185,13 @@ class ApiServer:
     def _log_ready(self, ready: Ready) -> None:
         where, curl = self._ways_in()
         key = " -H 'Authorization: Bearer <key>'" if self._config.frontend.api_key else ""
+        sizes = [link.ready.num_blocks for link in self._client.links.values() if link.ready is not None]
+        blocks = (
+            str(sizes[0]) if len(sizes) == 1 else f"{len(sizes)} engines of {' + '.join(map(str, sizes))}"
+        )
         logger.info(
-            "serving %s at %s (%s, context %d tokens, %d cache blocks of %d tokens)",
-            self._names[0], where, ready.model_dtype, ready.max_model_len, ready.num_blocks, ready.block_size,
+            "serving %s at %s (%s, context %d tokens, %s cache blocks of %d tokens)",
+            self._names[0], where, ready.model_dtype, ready.max_model_len, blocks, ready.block_size,
         )  # fmt: skip
         body = f'{{"model":"{self._names[0]}","messages":[{{"role":"user","content":"Hello"}}]}}'
         logger.info(
@@ -216,14 +223,16 @@ class ApiServer:
             self._http.force_exit = self._http.force_exit or now
 
     async def _drain_on_stop(self) -> None:
-        """After the order to stop: no new work, running streams to their end, then down."""
+        """After the order to stop: no new clients, running streams to their end, then down."""
         await self._stop.wait()
         client = self._client
-        client.draining = True
         limit = self._timeouts.drain
         logger.info("stopping: %d sequences may finish within %.0f s", client.num_sequences, limit)
         deadline = time.monotonic() + limit
-        while client.num_sequences and time.monotonic() < deadline:
+        assert self._http is not None, "only what serves drains"
+        self._http.take_leave()
+        while (client.num_sequences or self._http.is_awaiting()) and time.monotonic() < deadline:
             await asyncio.sleep(POLL_SECONDS)
+        client.draining = True
         client.end_all(unavailable("The server is shutting down; send the request again."))
         self._close()

@@ -7,6 +7,7 @@ from paddock.engine.config import FrontendConfig
 from paddock.server.errors import HANDLERS
 from paddock.server.middleware.api_key import ApiKeys
 from paddock.server.middleware.body_limit import BodyLimit
+from paddock.server.middleware.http_metrics import HttpMetrics
 from paddock.server.middleware.imported import wrap
 from paddock.server.middleware.load import LoadTracking
 from paddock.server.middleware.request_id import RequestId
@@ -23,8 +24,10 @@ def create_app(serving: Serving, frontend: FrontendConfig) -> ASGIApp:
     app.asks_for_key = bool(frontend.api_key)
     app.router.redirect_slashes = False
     app.state.serving = serving
+    routes = list(app.routes)
     for router in routers(frontend, open_development=serving.development is not None):
         app.include_router(router)
+        routes += router.routes
     layers: ASGIApp = BodyLimit(app)
     if frontend.enable_server_load_tracking:
         layers = app.state.load = LoadTracking(layers)
@@ -38,5 +41,5 @@ def create_app(serving: Serving, frontend: FrontendConfig) -> ASGIApp:
         allow_credentials=frontend.allow_credentials,
         expose_headers=["x-request-id"],
     )
-    layers = wrap(layers, frontend.middleware)
+    layers = HttpMetrics(wrap(layers, frontend.middleware), serving.metrics.series, routes)
     return RequestId(RootPath(layers, frontend.root_path or ""), always=frontend.enable_request_id_headers)

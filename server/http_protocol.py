@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 
 from paddock.engine.config import FrontendConfig
 from paddock.server.errors import ApiError
+from paddock.server.middleware.late import RefuseLate
 
 logger = logging.getLogger("uvicorn.error")
 LINGER_SECONDS = 2.0
@@ -46,6 +47,8 @@ class HttpConfig(Config):
     def __init__(self, app: ASGIApp, limits: Limits, **settings: Any) -> None:
         super().__init__(app, http=HttpProtocol, **settings)
         self.limits = limits
+        self.is_leaving = False
+        """Whether the order to end has come: what connects now is late."""
 
 
 class _Phase(enum.Enum):
@@ -65,7 +68,10 @@ class HttpProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._settings = config
         self._limits = config.limits
+        self._is_late = False
+        self._answered_at = 0.0
         self._phase = _Phase.BETWEEN
         self._pending_bytes = 0
         self._refusal: ApiError | None = None
@@ -76,7 +82,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._waiting_since = self.loop.time()
+        self._is_late = self._settings.is_leaving
+        if self._is_late:
+            self.app = RefuseLate(self.app)
+        self._waiting_since = self._answered_at = self.loop.time()
         self._arm(self._limits.receive_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -135,6 +144,19 @@ class HttpProtocol(HttpToolsProtocol):
         self._phase = _Phase.BETWEEN
         self._disarm()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._answered_at = self.loop.time()
+        super().on_response_complete()
+
+    def may_bring_work(self, seconds: float) -> bool:
+        """Whether a request is on its way to be answered, or the last answer is not older than `seconds`."""
+        if self._is_late or self.transport.is_closing():
+            return False
+        answered = self.cycle is None or self.cycle.response_complete
+        if answered and self._phase is _Phase.BETWEEN:
+            return self.loop.time() - self._answered_at < seconds
+        return self._phase is not _Phase.BETWEEN or not self.cycle.response_started
 
     def send_400_response(self, msg: str) -> None:
         """Called for whatever the parser refuses."""

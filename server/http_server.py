@@ -9,12 +9,15 @@ from typing import Literal
 import uvicorn
 from starlette.types import ASGIApp
 
-from paddock.server.http_protocol import HttpConfig, Limits
+from paddock.server.http_protocol import HttpConfig, HttpProtocol, Limits
 from paddock.server.routes.health import OPEN_PATHS
 
 LogLevel = Literal["critical", "debug", "error", "info", "trace", "warning"]
 KEEP_ALIVE_SECONDS = 65
 """Longer than clients and proxies keep idle connections, so that they close first and no request meets a closed one."""
+LAST_ANSWER = (b"connection", b"close")
+LEAVE_SECONDS = 1.0
+"""A client that has had its answer and is not back after this sees its connection end before it asks again."""
 CLOSE_SECONDS = 10
 """How long the last bytes of finished answers may take to reach slow readers."""
 
@@ -46,11 +49,25 @@ class HttpServer(uvicorn.Server):
         logging.getLogger("uvicorn.access").addFilter(is_worth_a_line)
         config.load()
         config.ssl = tls
+        self._settings = config
         super().__init__(config)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    def take_leave(self) -> None:
+        """Connections that are open may bring one more request each, and their answers say that it was the last, so
+        that clients who keep a connection ask elsewhere next. Those that come from now on bring no work.
+        """
+        self._settings.is_leaving = True
+        self._settings.encoded_headers.append(LAST_ANSWER)
+        self.server_state.default_headers = [*self.server_state.default_headers, LAST_ANSWER]
+
+    def is_awaiting(self) -> bool:
+        """Whether an old connection has just asked, or had its answer so lately that it may ask again."""
+        connections = (each for each in self.server_state.connections if isinstance(each, HttpProtocol))
+        return any(connection.may_bring_work(LEAVE_SECONDS) for connection in connections)
 
 
 def is_worth_a_line(record: logging.LogRecord) -> bool:

@@ -1,118 +1,105 @@
-"""Prometheus metrics under the `vllm:` names that dashboards and autoscalers already query."""
+"""What one API server observes of its requests and of the engine, as Prometheus series."""
 
 import os
-from collections.abc import Sequence as Values
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
+from paddock.engine.config import CacheConfig
 from paddock.engine.messages import EngineStats, Ready, RequestOutput
 from paddock.server.generation.stream import Sequence
+from paddock.server.hidden_metrics import THROUGHPUT, WithHidden
+from paddock.server.metric_series import CACHE_INFO, Series, cache_labels
+from paddock.server.metric_table import DEPRECATED, hidden_names
 
-FIRST_TOKEN_BUCKETS = (
-    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640, 2560,
-)  # fmt: skip
-TOKEN_BUCKETS = (
-    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80,
-)  # fmt: skip
-REQUEST_BUCKETS = (
-    0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680,
-)  # fmt: skip
-STEP_TOKEN_BUCKETS = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
-CHOICE_BUCKETS = (1, 2, 5, 10, 20)
 FINISH_REASONS = ("stop", "length", "abort", "error")
-LABELS = ("model_name", "engine")
-ENGINE = "0"
 SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Where the library keeps the values of several processes, when this is set before it is imported."""
 
 
-def one_two_five(limit: int) -> list[int]:
-    """1, 2, 5, 10, 20, 50, … up to `limit`: the bucket bounds of token counts."""
-    bounds: list[int] = []
-    scale = 1
-    while scale <= limit:
-        bounds += [scale * step for step in (1, 2, 5) if scale * step <= limit]
-        scale *= 10
-    return bounds
-
-
 class Metrics:
-    """All series of one server, each bound to its labels once: observing takes no look-up."""
+    """All series of one server."""
 
-    def __init__(self, model_name: str, speaks_for_engine: bool = True) -> None:
-        """`speaks_for_engine`: every server of an engine hears what its steps added, and one alone counts it."""
-        self.registry = CollectorRegistry(auto_describe=True)
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=self.registry)
-        self._speaks_for_engine = speaks_for_engine
+    def __init__(
+        self,
+        model_name: str,
+        follows_steps: bool = True,
+        shown_hidden: frozenset[str] = hidden_names(None),
+        engine: int = 0,
+        beside: "Metrics | None" = None,
+    ) -> None:
+        """`follows_steps`: of the servers of an engine, this one hears of every step and counts what they added.
+        `shown_hidden`: names of deprecated metrics that are shown all the same. `engine` is the data-parallel rank of
+        the engine; `beside` are the metrics of another one, which this one's join."""
+        self.registry: CollectorRegistry = _new_registry() if beside is None else beside.registry
+        self.every: list[Metrics] = [] if beside is None else beside.every
+        """Of all the engines, this one's among them."""
+        self.every.append(self)
+        self.follows_steps = follows_steps
         self._model_name = model_name
+        self._shown_hidden = shown_hidden
         self.stats = EngineStats(0, 0, 0.0, 0, 0, 0, 0, 0)
-        self._running = self._gauge("num_requests_running", "Requests in the batch now.")
-        self._waiting = self._gauge("num_requests_waiting", "Requests queued and not yet scheduled.")
-        self._cache_usage = self._gauge("kv_cache_usage_perc", "Share of KV-cache blocks in use, 0 to 1.")
-        self.cache_queries = self._counter(
-            "prefix_cache_queries", "Prompt tokens looked up in the prefix cache."
+        self.num_prompt_tokens = 0
+        """Computed by the engine, for every server."""
+        self.num_generation_tokens = 0
+        self.series: Series = (
+            Series(self.registry, model_name, engine) if beside is None else beside.series.of_engine(engine)
         )
-        self.cache_hits = self._counter("prefix_cache_hits", "Prompt tokens found in the prefix cache.")
-        self._preemptions = self._counter("num_preemptions", "Running requests that lost their blocks.")
-        self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens processed.")
-        self.generation_tokens = self._counter("generation_tokens", "Tokens generated.")
-        self._step_tokens = self._histogram(
-            "iteration_tokens_total", "Tokens processed in one engine step.", STEP_TOKEN_BUCKETS
-        )
-        self._request_histograms()
-        self._success = Counter(
-            "vllm:request_success", "Finished requests, by why they ended.", (*LABELS, "finished_reason"),
-            registry=self.registry,
-        )  # fmt: skip
+        series = self.series
+        self._running = series.gauge("vllm:num_requests_running")
+        self._waiting = series.gauge("vllm:num_requests_waiting")
+        self._cache_usage = series.gauge("vllm:kv_cache_usage_perc")
+        self.cache_queries = series.total("vllm:prefix_cache_queries_total")
+        self.cache_hits = series.total("vllm:prefix_cache_hits_total")
+        self._preemptions = series.total("vllm:num_preemptions_total")
+        self._prompt_tokens = series.total("vllm:prompt_tokens_total")
+        self.generation_tokens = series.total("vllm:generation_tokens_total")
+        self._step_tokens = series.histogram("vllm:iteration_tokens_total")
+        self._request_times()
+        success = series.counter("vllm:request_success_total")
         self._finished = {
-            reason: self._success.labels(model_name, ENGINE, reason) for reason in FINISH_REASONS
+            reason: success.labels(model_name, series.engine, reason) for reason in FINISH_REASONS
         }
+        shows_throughput = beside is None and shown_hidden.issuperset(THROUGHPUT)
+        self._throughput = [self._old_gauge(name) for name in THROUGHPUT] if shows_throughput else []
 
-    def _request_histograms(self) -> None:
-        def seconds(name: str, meaning: str, buckets: Values[float] = REQUEST_BUCKETS) -> Histogram:
-            return self._histogram(f"{name}_seconds", meaning, buckets)
+    def of_engine(self, engine: int) -> "Metrics":
+        """Those of the engine with this data-parallel rank; made when they are asked for first."""
+        for known in self.every:
+            if known.series.engine == str(engine):
+                return known
+        return Metrics(self._model_name, self.follows_steps, self._shown_hidden, engine, beside=self)
 
-        self._first_token = seconds(
-            "time_to_first_token", "From arrival to the first token.", FIRST_TOKEN_BUCKETS
-        )
-        self._inter_token = seconds("inter_token_latency", "Between successive tokens.", TOKEN_BUCKETS)
-        self._per_token = seconds(
-            "request_time_per_output_token", "Mean time per output token of a request.", TOKEN_BUCKETS
-        )
-        self._end_to_end = seconds("e2e_request_latency", "From arrival to the last token.")
-        self._queue = seconds("request_queue_time", "From arrival until first scheduled.")
-        self._prefill = seconds("request_prefill_time", "From first scheduled to the first token.")
-        self._decode = seconds("request_decode_time", "From the first to the last token.")
-        self._inference = seconds("request_inference_time", "From first scheduled to the last token.")
-        self._choices = self._histogram("request_params_n", "Value of n in requests.", CHOICE_BUCKETS)
+    def _request_times(self) -> None:
+        histogram = self.series.histogram
+        self._first_token = histogram("vllm:time_to_first_token_seconds")
+        self._inter_token = histogram("vllm:inter_token_latency_seconds")
+        self._per_token = histogram("vllm:request_time_per_output_token_seconds")
+        self._end_to_end = histogram("vllm:e2e_request_latency_seconds")
+        self._queue = histogram("vllm:request_queue_time_seconds")
+        self._prefill = histogram("vllm:request_prefill_time_seconds")
+        self._decode = histogram("vllm:request_decode_time_seconds")
+        self._inference = histogram("vllm:request_inference_time_seconds")
+        self._choices = histogram("vllm:request_params_n")
 
-    def set_engine(self, ready: Ready, settings: dict[str, str]) -> None:
-        """What is known once the engine has started: length buckets, and the cache settings in force."""
-        bounds = one_two_five(ready.max_model_len)
-        self._prompt_length = self._histogram("request_prompt_tokens", "Prompt length of requests.", bounds)
-        self._answer_length = self._histogram(
-            "request_generation_tokens", "Output length of requests.", bounds
-        )
-        self._max_tokens = self._histogram("request_params_max_tokens", "Value of max_tokens.", bounds)
-        labels = {
-            "engine": ENGINE,
-            "block_size": str(ready.block_size),
-            "num_gpu_blocks": str(ready.num_blocks),
-        }
-        labels |= settings
-        info = Gauge(
-            "vllm:cache_config_info",
-            "Cache settings in force.",
-            labels,
-            registry=self.registry,
-            multiprocess_mode="mostrecent",
-        )
-        info.labels(**labels).set(1)
+    def _old_gauge(self, name: str) -> Gauge:
+        old = DEPRECATED[name].metric
+        gauge = Gauge(name, old.meaning, old.labels, registry=self.registry, multiprocess_mode="mostrecent")
+        return gauge.labels(self._model_name)
+
+    def set_engine(self, ready: Ready, cache: CacheConfig) -> None:
+        """What is known once the engine has started: length buckets, and what it made of the cache's settings."""
+        longest = ready.max_model_len
+        self._prompt_length = self.series.histogram("vllm:request_prompt_tokens", longest)
+        self._answer_length = self.series.histogram("vllm:request_generation_tokens", longest)
+        self._longest_answer = self.series.histogram("vllm:request_max_num_generation_tokens", longest)
+        self._max_tokens = self.series.histogram("vllm:request_params_max_tokens", longest)
+        labels = {**cache_labels(cache, ready), "engine": self.series.engine}
+        self.series.info(CACHE_INFO, labels)
 
     def observe_request(self, n: int, max_tokens: int | None) -> None:
         self._choices.observe(n)
@@ -134,7 +121,7 @@ class Metrics:
             self.observe_finish(sequence, output.finish_reason, now)
 
     def _observe_first(self, sequence: Sequence, output: RequestOutput, now: float) -> None:
-        self.prompt_tokens.inc(sequence.num_prompt)
+        self._prompt_tokens.inc(sequence.num_prompt)
         self._first_token.observe(now - sequence.arrival)
         sequence.first_token = now
         if output.scheduled_time is not None:
@@ -144,6 +131,7 @@ class Metrics:
 
     def observe_finish(self, sequence: Sequence, reason: str, now: float) -> None:
         self._finished[reason].inc()
+        longest = sequence.siblings.end_one(sequence.num_tokens)
         if reason in ("abort", "error") or sequence.num_tokens == 0:
             return
         self._end_to_end.observe(now - sequence.arrival)
@@ -151,6 +139,8 @@ class Metrics:
         self._inference.observe(max(0.0, now - sequence.scheduled))
         self._prompt_length.observe(sequence.num_prompt)
         self._answer_length.observe(sequence.num_tokens)
+        if longest is not None:
+            self._longest_answer.observe(longest)
         if sequence.num_tokens > 1:
             self._per_token.observe((now - sequence.first_token) / (sequence.num_tokens - 1))
 
@@ -159,50 +149,38 @@ class Metrics:
         self._running.set(stats.num_running)
         self._waiting.set(stats.num_waiting)
         self._cache_usage.set(stats.kv_cache_usage)
-        if not self._speaks_for_engine:
+        if not self.follows_steps:
             return
         if stats.prefix_cache_queries:
             self.cache_queries.inc(stats.prefix_cache_queries)
             self.cache_hits.inc(stats.prefix_cache_hits)
         if stats.num_preemptions:
             self._preemptions.inc(stats.num_preemptions)
+        self.num_prompt_tokens += stats.num_prompt_tokens
+        self.num_generation_tokens += stats.num_generation_tokens
         tokens = stats.num_prompt_tokens + stats.num_generation_tokens
         if tokens:
             self._step_tokens.observe(tokens)
 
+    def observe_throughput(self, *prompt_and_generation: float) -> None:
+        """Tokens per second of the last interval; shown only where the old gauges are."""
+        for gauge, rate in zip(self._throughput, prompt_and_generation, strict=False):
+            gauge.set(rate)
+
     def render(self) -> bytes:
         """The Prometheus text form, of all API servers together where there are several."""
         folder = os.environ.get(SHARED_FOLDER_VARIABLE)
-        if folder is None:
-            return generate_latest(self.registry)
-        # Series of a process (memory, open files) have no common value; they are left out.
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
-
-    def _gauge(self, name: str, meaning: str) -> Gauge:
-        gauge = Gauge(f"vllm:{name}", meaning, LABELS, registry=self.registry, multiprocess_mode="mostrecent")
-        labelled = gauge.labels(self._model_name, ENGINE)
-        labelled.set(0)  # of several processes' values the one set last counts; never set would be absent
-        return labelled
-
-    def _counter(self, name: str, meaning: str) -> "Total":
-        return Total(
-            Counter(f"vllm:{name}", meaning, LABELS, registry=self.registry).labels(self._model_name, ENGINE)
-        )
-
-    def _histogram(self, name: str, meaning: str, buckets: Values[float]) -> Histogram:
-        histogram = Histogram(f"vllm:{name}", meaning, LABELS, registry=self.registry, buckets=buckets)
-        return histogram.labels(self._model_name, ENGINE)
+        shown: Collector = self.registry
+        if folder is not None:
+            # Series of a process (memory, open files) have no common value; they are left out.
+            shown = MultiProcessCollector(None, path=folder)  # type: ignore[no-untyped-call]
+        if self._shown_hidden:
+            shown = WithHidden(shown, self._shown_hidden, self._model_name)
+        return generate_latest(shown)
 
 
-class Total:
-    """A counter that can also be read: the periodic log line shows rates."""
-
-    def __init__(self, counter: Counter) -> None:
-        self._counter = counter
-        self.value = 0
-
-    def inc(self, amount: int) -> None:
-        self.value += amount
-        self._counter.inc(amount)
+def _new_registry() -> CollectorRegistry:
+    registry = CollectorRegistry(auto_describe=True)
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return registry

@@ -13,6 +13,7 @@ from paddock.server.chat.template import ChatTemplate
 from paddock.server.engine_client import EngineClient
 from paddock.server.errors import ApiError, bad_request
 from paddock.server.generation.answer_parsers import AnswerParsers
+from paddock.server.generation.constraints import Constraints
 from paddock.server.generation.sampling import ModelLimits
 from paddock.server.metrics import Metrics
 from paddock.server.sampling_defaults import SamplingDefaults
@@ -36,6 +37,7 @@ class Serving:
     metrics: Metrics
     frontend: FrontendConfig
     parsers: AnswerParsers = field(default_factory=AnswerParsers)
+    constraints: Constraints = field(default_factory=Constraints)
     log_requests: bool = False
     development: Mapping[str, Any] | None = None
     """The effective configuration, without secrets, for the development routes; None keeps those closed."""

@@ -11,6 +11,7 @@ from paddock.engine.models.shape import ModelShape
 from paddock.engine.settings import EngineSettings
 from paddock.server.chat.template import ChatTemplate, TemplateError, load_chat_template
 from paddock.server.generation.answer_parsers import AnswerParsers
+from paddock.server.generation.constraints import Constraints
 from paddock.server.listener import PortError
 from paddock.server.middleware.imported import MiddlewareError
 from paddock.server.middleware.imported import load as load_middleware
@@ -38,6 +39,7 @@ class Assets:
     chat_template: ChatTemplate | None
     defaults: SamplingDefaults
     parsers: AnswerParsers
+    constraints: Constraints
 
 
 START_FAILURES = (
@@ -67,7 +69,8 @@ def load_assets(config: ServeConfig) -> Assets:
     model_path = resolve_model(config.model, config.load)
     # Resolved here for its errors alone; the engine's process derives the same values for itself.
     EngineSettings.resolve(config, ModelShape.read(model_path, config.model))
-    tokenizer = load_tokenizer(config.model, resolve_tokenizer(config.model, config.load, model_path))
+    tokenizer_path = resolve_tokenizer(config.model, config.load, model_path)
+    tokenizer = load_tokenizer(config.model, tokenizer_path, config.load.download_dir)
     return Assets(
         model_path=model_path,
         tokenizer=tokenizer,
@@ -80,6 +83,7 @@ def load_assets(config: ServeConfig) -> Assets:
             config.model.override_generation_config.model_dump(exclude_none=True),
         ),
         parsers=AnswerParsers.load(config.frontend, config.structured_outputs.reasoning_parser, tokenizer),
+        constraints=Constraints.load(config, tokenizer),
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from typing import NamedTuple
 
 from paddock.server.metrics import Metrics
 
@@ -10,35 +11,54 @@ logger = logging.getLogger("paddock.server.stats")
 INTERVAL_SECONDS = 10.0
 
 
-async def log_stats(metrics: Metrics, interval_seconds: float = INTERVAL_SECONDS) -> None:
-    """Log rates over each interval; silent while nothing happens. Runs until cancelled."""
-    before = _totals(metrics)
-    then = time.monotonic()
+class Totals(NamedTuple):
+    """What the engines had done at some time."""
+
+    prompt: int = 0
+    generated: int = 0
+    queries: int = 0
+    hits: int = 0
+
+    @classmethod
+    def of(cls, metrics: Metrics) -> "Totals":
+        every = metrics.every
+        return cls(
+            sum(each.num_prompt_tokens for each in every),
+            sum(each.num_generation_tokens for each in every),
+            sum(each.cache_queries.value for each in every),
+            sum(each.cache_hits.value for each in every),
+        )
+
+    def since(self, earlier: "Totals") -> "Totals":
+        return Totals(*(now - then for now, then in zip(self, earlier, strict=True)))
+
+
+async def follow_stats(
+    metrics: Metrics, writes_log: bool, interval_seconds: float = INTERVAL_SECONDS
+) -> None:
+    """Take the rates of each interval; log them when asked to, silent while nothing happens. Runs until cancelled.
+
+    For the server that follows the engine's steps: the others do not know what the engine does.
+    """
+    before, then = Totals.of(metrics), time.monotonic()
     while True:
         await asyncio.sleep(interval_seconds)
-        now, after = time.monotonic(), _totals(metrics)
-        if after != before or metrics.stats.num_running or metrics.stats.num_waiting:
-            logger.info(stats_line(metrics, before, now - then))
+        after, now = Totals.of(metrics), time.monotonic()
+        added, seconds = after.since(before), now - then
+        metrics.observe_throughput(added.prompt / seconds, added.generated / seconds)
+        is_busy = any(each.stats.num_running or each.stats.num_waiting for each in metrics.every)
+        if writes_log and (any(added) or is_busy):
+            logger.info(stats_line(metrics, added, seconds))
         before, then = after, now
 
 
-def stats_line(metrics: Metrics, before: tuple[int, int, int, int], seconds: float) -> str:
-    """Rates since `before` (prompt tokens, generated tokens, cache queries, cache hits), and the gauges."""
-    prompt, generated, queries, hits = (
-        now - then for now, then in zip(_totals(metrics), before, strict=True)
-    )  # fmt: skip
-    stats = metrics.stats
+def stats_line(metrics: Metrics, added: Totals, seconds: float) -> str:
+    """Rates of what was added in `seconds`, and the gauges."""
+    every = [each.stats for each in metrics.every]
+    usage = sum(stats.kv_cache_usage for stats in every) / len(every)
     return (
-        f"prompt {prompt / seconds:.1f} tokens/s, generation {generated / seconds:.1f} tokens/s, "
-        f"running {stats.num_running}, waiting {stats.num_waiting}, KV cache {stats.kv_cache_usage:.1%}, "
-        f"prefix cache hits {hits / queries if queries else 0:.1%}"
-    )
-
-
-def _totals(metrics: Metrics) -> tuple[int, int, int, int]:
-    return (
-        metrics.prompt_tokens.value,
-        metrics.generation_tokens.value,
-        metrics.cache_queries.value,
-        metrics.cache_hits.value,
+        f"prompt {added.prompt / seconds:.1f} tokens/s, generation {added.generated / seconds:.1f} tokens/s, "
+        f"running {sum(stats.num_running for stats in every)}, "
+        f"waiting {sum(stats.num_waiting for stats in every)}, KV cache {usage:.1%}, "
+        f"prefix cache hits {added.hits / added.queries if added.queries else 0:.1%}"
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from paddock.engine.core import EngineCore
 from paddock.engine.core_process import settle_garbage_collector
+from paddock.engine.executor.base import MaskSource
 from paddock.engine.executor.plan import SampledRow, StepPlan, StepResult
 from paddock.engine.kv_cache.block_hash import extend_hashes
 from paddock.engine.messages import AddRequest
@@ -37,7 +38,7 @@ class InstantExecutor:
     def initialize_cache(self, num_blocks: int) -> None:
         self.num_blocks = num_blocks
 
-    def submit(self, plan: StepPlan) -> None:
+    def submit(self, plan: StepPlan, masks: MaskSource | None = None) -> None:
         start = time.thread_time()
         self.result = StepResult(plan.step, [SampledRow(row.row, 7) for row in plan.scheduled if row.samples])
         self.seconds = time.thread_time() - start

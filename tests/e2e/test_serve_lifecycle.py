@@ -68,6 +68,24 @@ def test_sigterm_lets_a_stream_finish_and_ends_with_zero(serve: Serve) -> None:
     assert serve.wait() == 0
 
 
+def test_a_kept_connection_is_served_once_more_and_told_that_it_was_the_last(serve: Serve) -> None:
+    headers = {"authorization": f"Bearer {KEY}"}
+    with (
+        httpx.Client(base_url=serve.url, headers=headers, timeout=300) as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        stream = pool.submit(client.post, "/v1/completions", json=LONG)
+        running(serve, 1)
+        serve.signal(signal.SIGTERM)
+        until(lambda: not serve.is_healthy(), seconds=10, what="the drain to begin", every=0.01)
+        assert stream.result().text.endswith("data: [DONE]\n\n")
+        last = client.post("/v1/completions", json={**LONG, "max_tokens": 3})
+    assert last.status_code == 200
+    assert last.headers["connection"] == "close"
+    assert last.text.endswith("data: [DONE]\n\n")
+    assert serve.wait() == 0
+
+
 def test_a_second_signal_stops_at_once(serve: Serve) -> None:
     with ThreadPoolExecutor() as pool:
         pool.submit(ask, serve, max_tokens=1500)

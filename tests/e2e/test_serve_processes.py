@@ -66,6 +66,8 @@ def test_api_servers_share_the_port_the_engine_the_totals_and_the_end(many: Serv
     assert len(created) == 1
     for client in clients[:12]:
         assert client.post("/v1/completions", json=SHORT).status_code == 200
+    # One after another, so that each token is a step of its own; the last server to hear of one may lag.
+    until(lambda: many.metric("vllm:iteration_tokens_total_count") == 36, seconds=10, what="36 steps counted")
     for client in clients:
         totals = client.get("/metrics").text
         assert value(totals, 'request_success_total{engine="0",finished_reason="length"') == 12

@@ -31,6 +31,7 @@ class Family:
     programs: Mapping[str, str]
     estimate: str
     link_values: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
 
     @property
     def source(self) -> Path:
@@ -39,7 +40,7 @@ class Family:
     def key(self) -> str:
         """Hash of the module files, the sources, the packages and the values that are linked in."""
         digest = hashlib.sha256(
-            repr((sorted(self.programs.items()), sorted(self.link_values.items()))).encode()
+            repr((sorted(self.programs.items()), sorted(self.link_values.items()), *self.tags)).encode()
         )
         for file in sorted(self.source.iterdir()):
             digest.update(f"\0{file.name}\0".encode() + file.read_bytes())
@@ -86,6 +87,15 @@ FAMILIES = (
     Family("helm", {"helm": "helm.sh/helm/v4/cmd/helm"}, "2 min"),
 )
 
+# Built for the tests of dashboards and rules alone. Of the many ways to find targets only those that are used here:
+# files and Kubernetes.
+MONITORING = Family(
+    "prometheus",
+    {name: f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")},
+    "4 min",
+    tags=("remove_all_sd", "enable_kubernetes_sd"),
+)
+
 
 def build_family(family: Family, programs: Path) -> Path:
     """The folder with the family's programs, built now if this key has never been built."""
@@ -117,6 +127,8 @@ def _go_build(go: Path, family: Family, work: Path, step: Step) -> None:
         "-buildvcs=false",
         "-trimpath",
         "-v",
+        "-tags",
+        ",".join(family.tags),
         "-ldflags",
         f"-s -w {values}",
         "-o",

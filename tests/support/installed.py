@@ -69,3 +69,16 @@ def available(kubectl: Kubectl, name: str, *, replicas: int, seconds: float = 24
         )
 
     return until(whole, seconds=seconds, what=f"{name} to be available with {replicas} replicas", every=0.5)
+
+
+def said(kubectl: Kubectl, name: str, kind: str, status: str, *words: str) -> Manifest:
+    """Wait for the condition to have that status and its reason or message to hold every word."""
+
+    def holds() -> Manifest:
+        found = condition(kubectl.get("infsvc", name), kind)
+        text = f"{found['reason']}: {found['message']}"
+        if found["status"] == status and all(word in text for word in words):
+            return found
+        raise NotYet(f"{kind}={found['status']} {text}")
+
+    return until(holds, seconds=90, what=f"{kind}={status} to mention {words}", every=0.5)

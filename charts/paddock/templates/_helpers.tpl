@@ -36,11 +36,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{- /* "true" unless switched off, or another release or adapter serves the API. */ -}}
+{{- /*
+"true" unless switched off, or another release or adapter serves the API, be it in another version: whoever asks for the
+group takes the version that is preferred, so a second adapter would hide the first.
+*/ -}}
 {{- define "paddock.metricsApi.enabled" -}}
-{{- $live := lookup "apiregistration.k8s.io/v1" "APIService" "" "v1beta2.custom.metrics.k8s.io" -}}
+{{- $foreign := false -}}
+{{- range $version := list "v1beta1" "v1beta2" -}}
+{{- $live := lookup "apiregistration.k8s.io/v1" "APIService" "" (printf "%s.custom.metrics.k8s.io" $version) -}}
 {{- $owner := dig "metadata" "annotations" "meta.helm.sh/release-name" "" (default dict $live) -}}
 {{- $space := dig "metadata" "annotations" "meta.helm.sh/release-namespace" "" (default dict $live) -}}
-{{- $ours := and (eq $owner .Release.Name) (eq $space .Release.Namespace) -}}
-{{- if and .Values.metricsApi.enabled (or (not $live) $ours) -}}true{{- end -}}
+{{- if and $live (not (and (eq $owner $.Release.Name) (eq $space $.Release.Namespace))) -}}
+{{- $foreign = true -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.metricsApi.enabled (not $foreign) -}}true{{- end -}}
 {{- end -}}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from local_cluster import go_programs
 from local_cluster.errors import ClusterError
-from local_cluster.go_programs import FAMILIES, Family, find_go, required_go, version_numbers
+from local_cluster.go_programs import FAMILIES, MONITORING, Family, find_go, required_go, version_numbers
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def test_the_key_changes_with_a_linked_value(family: Family) -> None:
     assert dataclasses.replace(family, link_values={"x.version": "v2"}).key() != family.key()
 
 
-@pytest.mark.parametrize("family_name", [one.name for one in FAMILIES])
-def test_every_family_pins_its_modules_with_checksums(family_name: str) -> None:
-    source = next(one for one in FAMILIES if one.name == family_name).source
+@pytest.mark.parametrize("every", [*FAMILIES, MONITORING], ids=lambda one: one.name)
+def test_every_family_pins_its_modules_with_checksums(every: Family) -> None:
+    source = every.source
 
     assert version_numbers(required_go((source / "go.mod").read_text())) >= (1, 26)
     assert (source / "go.sum").read_text().count(" h1:") > 50

@@ -13,7 +13,7 @@ import pytest
 import tokenizers
 from echo_engine import CONTEXT, VOCABULARY, EchoEngine
 
-from paddock.engine.config import FrontendConfig
+from paddock.engine.config import CacheConfig, FrontendConfig
 from paddock.server.app import create_app
 from paddock.server.chat.template import load_chat_template
 from paddock.server.engine_client import EngineClient
@@ -136,9 +136,9 @@ class RunningServer:
         folder, address, frontend, limits = self._build
         self.loop = asyncio.get_running_loop()
         self.metrics = Metrics("tiny")
-        self.client = EngineClient(address, self.metrics, step_timeout_seconds=5.0)
+        self.client = EngineClient({0: address}, self.metrics, step_timeout_seconds=5.0)
         ready = await self.client.connect("test")
-        self.metrics.set_engine(ready, {"cache_dtype": "float32"})
+        self.metrics.set_engine(ready, CacheConfig())
         tokenizer = Tokenizer(folder)
         self.serving = Serving(
             model_names=("tiny", "alias"),

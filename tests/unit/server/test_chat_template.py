@@ -116,6 +116,19 @@ def test_a_template_that_loops_over_content_wants_parts() -> None:
     assert not ChatTemplate(TEMPLATES["chatml"], {}).wants_parts
 
 
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("{% for m in messages %}{{ 'calls' if m['content'] is none else 'text' }}{% endfor %}", "calls"),
+        ("{% for m in messages %}{% set c = m.content %}{{ c is not none }}{% endfor %}", "False"),
+        ("{% for m in messages %}{{ 'x' in m.content }}{{ 'content' in m }}{% endfor %}", "FalseFalse"),
+    ],
+)
+def test_a_message_with_calls_alone_has_null_content_for_templates_that_ask(source: str, shown: str) -> None:
+    message = {"role": "assistant", "tool_calls": [{"type": "function"}]}
+    assert ChatTemplate(source, {}).render([message]) == shown
+
+
 def test_named_templates_of_the_model_are_chosen_by_name(byte_level_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_bytes((byte_level_folder / "tokenizer.json").read_bytes())
     named = [{"name": "default", "template": "plain"}, {"name": "tool_use", "template": "tools"}]

@@ -114,9 +114,9 @@ def test_a_silent_engine_is_unhealthy(server: Any, eventually: Eventually) -> No
 
 
 def test_a_step_that_never_ends_is_unhealthy(server: Any, engine: Any) -> None:
-    server.call(lambda: server.client._dispatch(engine.heartbeat(4.0)))
+    server.call(lambda: server.client.links[0]._dispatch(engine.heartbeat(4.0)))
     assert httpx.get(server.url + "/ping").status_code == 200
-    server.call(lambda: server.client._dispatch(engine.heartbeat(6.0)))
+    server.call(lambda: server.client.links[0]._dispatch(engine.heartbeat(6.0)))
     response = httpx.get(server.url + "/ping")
     assert response.status_code == 503
     assert "6 s" in response.json()["error"]["message"]
@@ -124,7 +124,7 @@ def test_a_step_that_never_ends_is_unhealthy(server: Any, engine: Any) -> None:
 
 def test_garbage_from_the_engine_is_a_failure_not_a_crash(server: Any, engine: Any) -> None:
     httpx.post(server.url + TEXT, json={"prompt": "a", "max_tokens": 1})
-    server.call(lambda: server.client._dispatch_frame(b"\xc1garbage"))
+    server.call(lambda: server.client.links[0]._dispatch_frame(b"\xc1garbage"))
     assert httpx.get(server.url + "/health").status_code == 503
 
 

@@ -9,10 +9,16 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from paddock.server.metrics import Metrics, one_two_five
-from paddock.server.stats_log import log_stats, stats_line
+from paddock.engine.messages import EngineStats
+from paddock.server.metric_series import one_two_five
+from paddock.server.metrics import Metrics
+from paddock.server.stats_log import Totals, follow_stats, stats_line
 
 LABELS = {"model_name": "tiny", "engine": "0"}
+
+
+def computed(num_prompt_tokens: int) -> EngineStats:
+    return EngineStats(0, 0, 0.0, 0, 0, 0, num_prompt_tokens, 0)
 
 
 def samples(url: str) -> dict[str, float]:
@@ -82,12 +88,12 @@ def test_the_stats_line_gives_rates_and_is_silent_when_idle(caplog: pytest.LogCa
     metrics = Metrics("tiny")
 
     async def run() -> None:
-        task = asyncio.create_task(log_stats(metrics, interval_seconds=0.01))
+        task = asyncio.create_task(follow_stats(metrics, True, interval_seconds=0.01))
         while_idle = asyncio.get_running_loop().time() + 0.1
         while asyncio.get_running_loop().time() < while_idle:
             await asyncio.sleep(0.01)
         assert not caplog.records
-        metrics.prompt_tokens.inc(100)
+        metrics.observe_step(computed(100))
         while not caplog.records:
             await asyncio.sleep(0.01)
         task.cancel()
@@ -95,8 +101,6 @@ def test_the_stats_line_gives_rates_and_is_silent_when_idle(caplog: pytest.LogCa
     with caplog.at_level(logging.INFO):
         asyncio.run(run())
     assert "prompt " in caplog.records[0].message
-    metrics.cache_queries.inc(10)
-    metrics.cache_hits.inc(5)
-    line = stats_line(metrics, (0, 0, 0, 0), 10.0)
+    line = stats_line(metrics, Totals(prompt=100, queries=10, hits=5), 10.0)
     assert "prompt 10.0 tokens/s" in line
     assert "prefix cache hits 50.0%" in line

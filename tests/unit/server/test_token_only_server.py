@@ -95,14 +95,11 @@ def test_a_model_without_a_tokenizer_starts_only_without_it(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (
-            ["--tokenizer-mode", "slow"],
-            "--tokenizer-mode slow: cannot work here: tokenizers have one implementation",
-        ),
-        (["--tokenizer-mode", "mistral"], "--tokenizer-mode mistral: not supported yet"),
+        (["--tokenizer-mode", "slow"], "TokenizersBackend has no Python implementation"),
+        (["--tokenizer-mode", "mistral"], "--tokenizer-mode mistral: not supported yet; use auto or slow"),
         (["--load-format", "gguf"], "--load-format gguf: not supported yet; use auto or safetensors or pt"),
-        (["--trust-remote-code"], "--trust-remote-code true: not supported yet: this engine never executes code"),
-        (["--code-revision", "main"], "it has a meaning only with --trust-remote-code"),
+        (["--code-revision", "main"], "--code-revision needs --trust-remote-code"),
+        (["--trust-remote-code", "--code-revision", "main"], "is a local folder; leave it out"),
         (["--hf-config-path", "/nowhere"], "--hf-config-path folder '/nowhere' does not exist"),
         (["--model-loader-extra-config", '{"x": 1}'], "load_format 'auto' has no key 'x'"),
         (["--rope-scaling", '{"factor": 2}'], "rope type 'default' has no use for factor"),

@@ -201,8 +201,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tools": [ADD] * 513}, "tools"),
     ({"tool_choice": "required"}, "tool_choice"),
     ({"tool_choice": NAMED}, "tool_choice"),
-    ({"tool_choice": "required", "tools": [ADD]}, "tool_choice"),
-    ({"tool_choice": NAMED, "tools": [ADD]}, "tool_choice"),
+    (
+        {"tool_choice": "required", "tools": [ADD], "response_format": {"type": "json_object"}},
+        "tool_choice",
+    ),
+    ({"tool_choice": "required", "tools": [ADD], "ignore_eos": True}, "ignore_eos"),
     ({"tool_choice": {**NAMED, "function": {"name": "other"}}, "tools": [ADD]}, "tool_choice"),
     ({"tool_choice": "any", "tools": [ADD]}, "tool_choice"),
     ({"parallel_tool_calls": 1}, "parallel_tool_calls"),
