@@ -38,5 +38,7 @@ class EngineConfig(Group):
     )
 
     structured_outputs_config: StructuredOutputsSettings = arg(
-        StructuredOutputsSettings(), "Sets the engine for constrained output and how strict it is."
+        StructuredOutputsSettings(),
+        "Sets the engine for constrained output and how strict it is.",
+        state=State.WORKS,
     )

@@ -73,6 +73,7 @@ class FrontendConfig(Group):
         False,
         "With tool_choice auto the model may decide by itself to call tools, and its output is parsed "
         "into tool calls.",
+        state=State.WORKS,
     )
 
     enable_force_include_usage: bool = arg(
@@ -106,7 +107,9 @@ class FrontendConfig(Group):
     )
 
     exclude_tools_when_tool_choice_none: bool = arg(
-        False, "With tool_choice none the tool definitions are left out of the prompt."
+        False,
+        "With tool_choice none the tool definitions are left out of the prompt.",
+        state=State.WORKS,
     )
 
     h11_max_header_count: Whole = arg(
@@ -201,11 +204,15 @@ class FrontendConfig(Group):
     ssl_keyfile: Text | None = arg(None, "HTTPS uses the private key in this file.", state=State.WORKS)
 
     tool_call_parser: Text | None = arg(
-        None, "Name of the parser that turns this model's tool-call text into OpenAI tool_calls."
+        None,
+        "Name of the parser that turns this model's tool-call text into OpenAI tool_calls.",
+        state=State.WORKS,
     )
 
     tool_parser_plugin: Text = arg(
-        "", "Imports this Python file, and the parsers it registers become valid for --tool-call-parser."
+        "",
+        "Imports this Python file, and the parsers it registers become valid for --tool-call-parser.",
+        state=State.WORKS,
     )
 
     tool_server: Text | None = arg(

@@ -19,8 +19,9 @@ class ModelConfig(Group):
 
     code_revision: Text | None = arg(
         None,
-        "Uses this branch, tag or commit for the code in the model repository.",
-        reason="it has a meaning only with --trust-remote-code",
+        "Takes the Python code of the model from this branch, tag or commit of its repository, or of the one that "
+        "auto_map names.",
+        state=State.WORKS,
     )
 
     config_format: Literal["auto", "hf", "mistral"] = arg(
@@ -236,10 +237,14 @@ class ModelConfig(Group):
 
     tokenizer_mode: Literal["auto", "custom", "mistral", "slow"] = arg(
         "auto",
-        "Picks the fast, slow, Mistral or a registered custom tokenizer implementation.",
+        "Picks the fast, slow, Mistral or a registered custom tokenizer implementation. auto reads tokenizer.json; "
+        "slow takes the tokenizer written in Python, for families that have one; mistral would need mistral-common, "
+        "which allows older releases of numpy only.",
+        state=State.WORKS,
+        supported=("auto", "slow"),
         refused_values={
-            "slow": "tokenizers have one implementation since transformers 5, which is the fast one",
-            "custom": "no code is registered or loaded from elsewhere; convert the tokenizer to a tokenizer.json",
+            "custom": "no code is registered or loaded from elsewhere; convert the tokenizer to a tokenizer.json, or "
+            "use --trust-remote-code for code in the tokenizer's own repository",
         },
     )
 
@@ -249,6 +254,7 @@ class ModelConfig(Group):
 
     trust_remote_code: bool = arg(
         False,
-        "Python code shipped with the model repository may be executed.",
-        reason="this engine never executes code from a model repository",
+        "Python code shipped with the model repository may be executed: the classes that auto_map in config.json and "
+        "tokenizer_config.json names. The engine's own code is preferred where it has some.",
+        state=State.WORKS,
     )

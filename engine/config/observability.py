@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from annotated_types import MaxLen
 from pydantic import Strict
 
-from paddock.engine.config.argument import Group, arg
+from paddock.engine.config.argument import Group, State, arg
 from paddock.engine.config.values import Text
 
 
@@ -21,5 +21,9 @@ class ObservabilityConfig(Group):
     )
 
     show_hidden_metrics_for_version: Text | None = arg(
-        None, "Metrics deprecated in that release and hidden since are exposed again."
+        None,
+        "Deprecated metrics that a dashboard written for this release, as 0.9, still queries are exposed again: "
+        "those deprecated in it or later.",
+        state=State.WORKS,
+        pattern=r"^[0-9]{1,4}\.[0-9]{1,4}(\.[0-9]{1,4})?$",
     )

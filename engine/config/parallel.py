@@ -7,47 +7,81 @@ from paddock.engine.config.structures import EplbConfig
 from paddock.engine.config.successors import key_of, when_true
 from paddock.engine.config.values import Text, Whole
 
+_ONE_PER_POD = "a pod runs one replica; spec.replicas says how many there are, and the Service balances them"
+
 
 class ParallelConfig(Group):
     """How the model is spread over devices and nodes."""
 
     data_parallel_address: Text | None = arg(
-        None, "Address of the node that leads the replica group.", aliases=("-dpa",)
+        None,
+        "Address of the node that serves the API for replicas on other nodes. It listens there and nowhere else; every "
+        "node needs the same text in PADDOCK_GROUP_SECRET.",
+        state=State.WORKS,
+        aliases=("-dpa",),
+        cluster_reason=_ONE_PER_POD,
     )
 
     data_parallel_backend: Literal["mp", "ray"] = arg(
-        "mp", "Starts replicas as local processes or through Ray.", aliases=("-dpb",)
+        "mp",
+        "Starts replicas as local processes or through Ray.",
+        state=State.WORKS,
+        refused_values={"ray": "replicas are started as processes, on other nodes by --headless; use mp"},
+        aliases=("-dpb",),
     )
 
     data_parallel_hybrid_lb: bool = arg(
-        False, "Each node serves and balances its own replicas; an outside balancer spreads over nodes."
+        False,
+        "Each node serves and balances its own replicas; an outside balancer spreads over nodes.",
+        state=State.WORKS,
+        cluster_reason=_ONE_PER_POD,
     )
 
     data_parallel_rank: Whole | None = arg(
         None,
         "This instance is exactly that replica, and balancing is left to the outside.",
+        state=State.WORKS,
         ge=0,
         aliases=("-dpn",),
+        cluster_reason=_ONE_PER_POD,
     )
 
     data_parallel_rpc_port: int | None = arg(
-        None, "Port over which replicas on other nodes talk to the leader.", ge=0, le=65535, aliases=("-dpp",)
+        None,
+        "Port at data-parallel-address where the nodes of replicas join; unset, 29550.",
+        state=State.WORKS,
+        ge=0,
+        le=65535,
+        aliases=("-dpp",),
+        cluster_reason=_ONE_PER_POD,
     )
 
     data_parallel_size: Whole = arg(
         1,
-        "This many full engine replicas serve behind one endpoint; MoE layers are spread over tensor "
-        "times data parallel ranks.",
+        "This many full engine replicas serve behind one endpoint, each with the whole model; a request goes to the "
+        "one with the least to do.",
+        state=State.WORKS,
         ge=1,
         aliases=("-dp",),
+        cluster_reason=_ONE_PER_POD,
     )
 
     data_parallel_size_local: Whole | None = arg(
-        None, "How many of the replicas run on this node.", ge=0, aliases=("-dpl",)
+        None,
+        "How many of the replicas run on this node; unset, all from the start rank on. With 0 it serves the API alone.",
+        state=State.WORKS,
+        ge=0,
+        aliases=("-dpl",),
+        cluster_reason=_ONE_PER_POD,
     )
 
     data_parallel_start_rank: Whole | None = arg(
-        None, "First replica number hosted by this secondary node.", ge=0, aliases=("-dpr",)
+        None,
+        "First replica number hosted by this secondary node.",
+        state=State.WORKS,
+        ge=0,
+        aliases=("-dpr",),
+        cluster_reason=_ONE_PER_POD,
     )
 
     dbo_decode_token_threshold: Whole = arg(

@@ -137,6 +137,10 @@ RULES: tuple[Rule, ...] = (
         | value("parallel.distributed_executor_backend", "").equals("ray"),
     ),
     Rule(
+        "{model.code_revision} needs {model.trust_remote_code}",
+        ~is_set("model.code_revision") | value("model.trust_remote_code", False),
+    ),
+    Rule(
         "{model.convert} needs {model.runner} pooling or auto",
         _convert.equals("auto")
         | _convert.equals("none")

@@ -10,7 +10,9 @@ from paddock.engine.config.values import Text
 class StructuredOutputsConfig(Group):
     """Constrained output and reasoning."""
 
-    guided_decoding_backend: Literal["auto", "guidance", "outlines", "xgrammar"] | None = arg(
+    guided_decoding_backend: (
+        Literal["auto", "guidance", "outlines", "xgrammar", "lm-format-enforcer"] | None
+    ) = arg(
         None,
         "Chooses the engine that constrains output to a schema, regex or grammar; auto decides per request.",
         state=State.DEPRECATED,
@@ -39,5 +41,7 @@ class StructuredOutputsConfig(Group):
     )
 
     reasoning_parser: Text = arg(
-        "", "Separates the model's thinking from its answer and returns it as reasoning content."
+        "",
+        "Separates the model's thinking from its answer and returns it as reasoning content.",
+        state=State.WORKS,
     )

@@ -182,7 +182,11 @@ class StructuredOutputsSettings(Structure):
     disable_fallback: bool = key(False, "A constraint the backend cannot express is an error.")
     disable_any_whitespace: bool = key(False, "JSON without free whitespace.")
     disable_additional_properties: bool = key(False, "JSON without keys that the schema does not name.")
-    reasoning_parser: Text = key("", "Thinking of the model is left unconstrained by this parser.")
+    reasoning_parser: Text = key(
+        "",
+        "Constraints begin where this parser finds the end of the thinking; unset, --reasoning-parser counts.",
+    )
+    enable_in_reasoning: bool = key(False, "Constraints hold for the model's thinking, too.")
 
 
 class LoRAModule(Structure):

@@ -20,6 +20,7 @@ from paddock.engine.config.sources import gather
 from paddock.engine.config.variables import PREFIX, STANDARD, by_name
 
 WIDTH = 100
+_HIDDEN_GPUS = {"CUDA_VISIBLE_DEVICES=", "CUDA_VISIBLE_DEVICES=-1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Manifest:
         return "".join(f"{line}\n" for line in self._comments()) + body
 
     def _comments(self) -> Iterator[str]:
+        if "template" in self.content["spec"]:
+            yield "# A GPU for each rank, as the command line takes them; without template, the CPU serves."
         if self.secrets:
             literals = " ".join(f"--from-literal={key}=…" for key in self.secrets)
             yield "# Create the Secret first; the command line held its content in the open:"
@@ -90,6 +93,7 @@ def write_manifest(
     config, notes = _with_template(built.config)
     left_out += notes
     content = _content(config, name, namespace, replicas, uri)
+    content["spec"] |= _devices(config, given.variables)
     secrets = [
         secret_key(entry) for entry in entries() if entry.argument.secret and _is_set(built.config, entry)
     ]
@@ -132,11 +136,17 @@ def _content(
     nodes = config.parallel.nnodes
     if nodes > 1:
         spec["nodes"] = nodes
-    gpus = config.parallel.tensor_parallel_size * config.parallel.pipeline_parallel_size // nodes
-    if gpus > 1:
-        spec["template"] = {"resources": {"limits": {"nvidia.com/gpu": gpus}}}
     metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}
+
+
+def _devices(config: ServeConfig, variables: Sequence[str]) -> dict[str, Any]:
+    """Each rank takes a GPU, as it does where the command line runs, unless that hides them all."""
+    if _HIDDEN_GPUS & set(variables):
+        return {}
+    parallel = config.parallel
+    gpus = parallel.tensor_parallel_size * parallel.pipeline_parallel_size // parallel.nnodes
+    return {"template": {"resources": {"limits": {"nvidia.com/gpu": gpus}}}}
 
 
 def uri_of(model: str) -> str:

@@ -109,15 +109,20 @@ def in_spec(kind: Kind, value: Any) -> Any:
             "--gpu-memory-utilization 1.4: must be a number above 0 and of at most 1",
         ),
         (["--max-num-seqs", "0"], "--max-num-seqs 0: must be a whole number from 1 to 2147483647"),
-        (["--data-parallel-size", "2"], "--data-parallel-size 2: not supported yet; leave it at 1"),
+        (
+            ["--dbo-decode-token-threshold", "64"],
+            "--dbo-decode-token-threshold 64: not supported yet; leave it at 32",
+        ),
+        (
+            ["--data-parallel-backend", "ray"],
+            "--data-parallel-backend ray: cannot work here: replicas are started",
+        ),
         (
             ["--load-format", "gguf"],
             "--load-format gguf: not supported yet; use auto or safetensors or pt or npcache or mistral or",
         ),
-        (
-            ["--trust-remote-code"],
-            "--trust-remote-code true: not supported yet: this engine never executes code",
-        ),
+        (["--tokenizer-mode", "mistral"], "--tokenizer-mode mistral: not supported yet; use auto or slow"),
+        (["--code-revision", "v2"], "--code-revision needs --trust-remote-code"),
         (["--device", "cuda"], "--device: removed: the device is detected"),
         (["--max-num-seq", "3"], "--max-num-seq: unknown flag; did you mean --max-num-seqs?"),
         (["--seed"], "--seed: needs a value: a whole number"),

@@ -42,7 +42,19 @@ def test_what_is_not_supported_is_refused_by_name(variable: Variable) -> None:
         parse_serve([], {variable.name: other_value(variable)})
 
 
-@pytest.mark.parametrize("variable", [each for each in VARIABLES if each.default is not None], ids=name_of)
+NAMES_A_REPLICA = {
+    ("parallel", "data_parallel_rank"),
+    ("parallel", "data_parallel_address"),
+    ("parallel", "data_parallel_rpc_port"),
+}
+"""Fields that are unset by default, while their variables have a value that means something when it is written."""
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [each for each in VARIABLES if each.default is not None and each.field not in NAMES_A_REPLICA],
+    ids=name_of,
+)
 def test_the_default_may_be_spelled_out(variable: Variable) -> None:
     written = str(int(variable.default) if isinstance(variable.default, bool) else variable.default)
 
@@ -94,11 +106,18 @@ def test_an_unknown_variable_is_pointed_out_with_a_hint() -> None:
     assert warnings == ["PADDOCK_API_KEYS is no variable of paddock; did you mean PADDOCK_API_KEY?"]
 
 
+def test_the_first_replica_may_be_named_by_variables() -> None:
+    parallel = parse_serve([], {"PADDOCK_DP_SIZE": "2", "PADDOCK_DP_RANK": "0"}).parallel
+
+    assert (parallel.data_parallel_size, parallel.data_parallel_rank) == (2, 0)
+
+
 def test_a_variable_that_supplies_an_argument_is_judged_as_that() -> None:
-    with pytest.raises(ArgumentError, match="PADDOCK_DP_SIZE 2: not supported yet"):
-        parse_serve([], {"PADDOCK_DP_SIZE": "2"})
-    with pytest.raises(ArgumentError, match="--data-parallel-size 3"):
-        parse_serve(["--data-parallel-size", "3"], {"PADDOCK_DP_SIZE": "2"})
+    assert parse_serve([], {"PADDOCK_DP_SIZE": "2"}).parallel.data_parallel_size == 2
+    with pytest.raises(ArgumentError, match="PADDOCK_DP_SIZE 0: must be a whole number"):
+        parse_serve([], {"PADDOCK_DP_SIZE": "0"})
+    with pytest.raises(ArgumentError, match="--data-parallel-size 0"):
+        parse_serve(["--data-parallel-size", "0"], {"PADDOCK_DP_SIZE": "2"})
 
 
 def test_deprecation_warnings_can_be_switched_off() -> None:

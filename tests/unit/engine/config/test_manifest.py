@@ -59,9 +59,18 @@ def test_arguments_become_fields_and_the_frame_is_as_asked() -> None:
             "replicas": 2,
             "model": {"uri": "pvc://models", "servedModelName": ["q"], "maxModelLen": 32000},
             "cache": {"enablePrefixCaching": False},
+            "template": {"resources": {"limits": {"nvidia.com/gpu": 1}}},
         },
     }
-    assert manifest.text().startswith("apiVersion")
+    assert manifest.text().startswith("# A GPU for each rank")
+
+
+@pytest.mark.parametrize("hidden", ["CUDA_VISIBLE_DEVICES=", "CUDA_VISIBLE_DEVICES=-1"])
+def test_a_command_line_that_hides_its_gpus_gets_none(hidden: str) -> None:
+    manifest = written(f"{hidden} vllm serve /m -tp 2")
+
+    assert "template" not in manifest.content["spec"]
+    assert "GPU for each rank" not in manifest.text()
 
 
 def test_a_secret_becomes_a_reference_with_the_command_that_creates_it() -> None:
@@ -183,7 +192,7 @@ def test_a_written_spec_is_read_back_as_the_same_configuration() -> None:
         ({"model": {"maxModelLen": "0.0k"}}, "maxModelLen (--max-model-len): must be above 0"),
         (
             {"backend": "sglang", "sglang": {"dataParallelSize": 2}},
-            "which is not supported yet; leave it at 1",
+            "dataParallelSize: cannot be changed here: a pod runs one replica; spec.replicas says how many",
         ),
         ({"frontend": {"middleware": ["a"] * 65}}, "Too many: 65: must have at most 64 items"),
         ({"frontend": {"rootPath": "x" * 1025}}, "Too long: may not be more than 1024 bytes"),

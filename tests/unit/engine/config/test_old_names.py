@@ -43,7 +43,6 @@ def test_an_old_and_a_new_name_at_once_are_refused() -> None:
         ("-spec-draft-tp 2", '{"draft_tensor_parallel_size": 2}'),
         ("--worker-use-ray", "--distributed-executor-backend (from --worker-use-ray) ray: not supported"),
         ("--task embed", "--runner (from --task) pooling: not supported yet"),
-        ("--guided-decoding-backend xgrammar", '--guided-decoding-backend) {"backend": "xgrammar"}'),
         ("--eplb-window-size 5", '{"window_size": 5}'),
         (
             "--disable-mm-preprocessor-cache",
@@ -82,3 +81,14 @@ def test_a_wrong_value_of_an_old_name_is_refused_by_that_name() -> None:
         from_spec({"service": {"disableLogRequests": "maybe"}, "model": {"task": "sing"}})
 
     assert {path for path, _ in caught.value.errors} == {"spec.service.disableLogRequests", "spec.model.task"}
+
+
+def test_guided_decoding_flags_become_keys_of_the_structured_outputs_settings() -> None:
+    words = "--guided-decoding-backend guidance --guided-decoding-disable-any-whitespace"
+    words += " --guided-decoding-disable-fallback --guided-decoding-disable-additional-properties"
+
+    settings = parse_serve(words.split(), {}, warn=lambda _: None).engine.structured_outputs_config
+
+    assert settings.backend == "guidance"
+    assert (settings.disable_any_whitespace, settings.disable_fallback) == (True, True)
+    assert settings.disable_additional_properties

@@ -183,7 +183,10 @@ def test_clients_find_the_server_where_sglang_would_be() -> None:
     ("words", "message"),
     [
         (["--page-size", "7"], "--block-size (from --page-size) 7: must be one of 1, 8, 16"),
-        (["--dp-size", "2"], "--data-parallel-size 2: not supported yet"),
+        (
+            ["--enable-two-batch-overlap"],
+            "--enable-dbo (from --enable-two-batch-overlap) true: not supported",
+        ),
         (["--schedule-policy", "lpm"], "--schedule-policy lpm: only fcfs exists here"),
         (["--device", "npu"], "--device npu: this engine serves NVIDIA GPUs and CPUs"),
         (["--chat-template", "chatml"], "--chat-template chatml: built-in template names are SGLang's own"),
@@ -203,7 +206,7 @@ def test_messages_name_the_flag_that_was_given(words: list[str], message: str) -
 
 
 def test_the_key_stays_a_secret() -> None:
-    assert "sk-1" not in errors("--api-key", "sk-1", "--dp", "2")
+    assert "sk-1" not in errors("--api-key", "sk-1", "--dp", "0")
     assert parse("--api-key", "sk-1").frontend.api_key == ("sk-1",)
     assert "api-key" not in " ".join(to_argv(parse("--api-key", "sk-1")))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from paddock.engine.core import EngineCore
+from paddock.engine.executor.base import MaskSource
 from paddock.engine.executor.plan import (
     NewRow,
     RowPromptLogprobs,
@@ -85,7 +86,7 @@ class PagedExecutor:
         self.slots: list[int | None] = [None] * (num_blocks * self.settings.block_size)
         self.writers: dict[int, Row] = {}
 
-    def submit(self, plan: StepPlan) -> None:
+    def submit(self, plan: StepPlan, masks: MaskSource | None = None) -> None:
         """Runs the step at once: those who plan ahead must not need its answer."""
         result = self.execute(plan)
         rows = [self.rows[scheduled.row] for scheduled in plan.scheduled]

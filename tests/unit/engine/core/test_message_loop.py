@@ -88,10 +88,10 @@ class running_loop:
         except EngineFailedError as error:
             self.failures.append(error)
 
-    def connect(self, greet: bool = True) -> Server:
+    def connect(self, greet: bool = True, follows_steps: bool = False) -> Server:
         self.servers.append(Server(self.context, self.address))
         if greet:
-            self.servers[-1].send(Hello("1.2.3"))
+            self.servers[-1].send(Hello("1.2.3", follows_steps))
             assert self.servers[-1].receive(Ready) == READY
         return self.servers[-1]
 
@@ -142,6 +142,21 @@ def test_each_server_gets_its_own_outputs_even_for_equal_request_ids(serve, engi
 
     assert first.outputs_of("same") == engine.continuation([1], 8, 997)
     assert second.outputs_of("same") == engine.continuation([2], 8, 997)
+
+
+def test_a_server_that_follows_the_steps_hears_of_each_one_also_without_requests_of_its_own(
+    serve, engine
+) -> None:
+    loop = serve()
+    follower, asking = loop.connect(follows_steps=True), loop.connect()
+
+    asking.send(engine.ask("a", [1, 2, 3], max_tokens=8))
+    asking.outputs_of("a")
+
+    told = [follower.receive(StepOutputs).stats for _ in range(loop.core.num_steps)]
+    assert sum(stats.num_prompt_tokens for stats in told) == 3
+    assert sum(stats.num_generation_tokens for stats in told) == 8
+    assert [stats.num_generation_tokens for stats in told] == [1] * 8
 
 
 @pytest.mark.parametrize(

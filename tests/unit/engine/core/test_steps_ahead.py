@@ -41,7 +41,7 @@ def test_the_next_step_is_under_way_before_the_last_one_is_answered(make_core, e
     core.add(engine.ask("a", [1, 2, 3], max_tokens=8))
     order: list[str] = []
     submit, collect = core._executor.submit, core._executor.collect
-    core._executor.submit = lambda plan: (order.append(f"submit {plan.step}"), submit(plan))
+    core._executor.submit = lambda plan, masks=None: (order.append(f"submit {plan.step}"), submit(plan))
     core._executor.collect = lambda: (order.append("collect"), collect())[1]
 
     engine.run(core)
@@ -64,7 +64,7 @@ def test_the_requests_of_a_pipeline_are_spread_over_its_stages(make_core, engine
         core.add(engine.ask(name, [ord(name)], max_tokens=9))
     plans: list[StepPlan] = []
     submit = core._executor.submit
-    core._executor.submit = lambda plan: (plans.append(plan), submit(plan))
+    core._executor.submit = lambda plan, masks=None: (plans.append(plan), submit(plan))
     for _ in range(6):
         core.step()
 
