@@ -7,24 +7,44 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from paddock.operator.part import Part, Quantity, rules
+from paddock.operator.placement import LabelSelector
 
-MetricType = Literal[
+OwnMetric = Literal[
     "RequestsWaiting", "RequestsRunning", "KVCacheUsage", "TokensPerSecond", "TimeToFirstToken"
 ]
+"""Those that the operator serves."""
+MetricType = Literal[OwnMetric, "Pods", "External"]
 
 
 class ScalingMetric(Part):
     """One measure of load; the one that asks for most replicas counts."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(("string(self.target).matches('^[^-]*[1-9]')", "target must be above 0"))
+        json_schema_extra=rules(
+            ("string(self.target).matches('^[^-]*[1-9]')", "target must be above 0"),
+            (
+                "has(self.name) == (self.type in ['Pods', 'External'])",
+                "name is needed with type Pods or External, and belongs to them only",
+            ),
+            (
+                "!has(self.selector) || self.type in ['Pods', 'External']",
+                "selector belongs to type Pods or External only",
+            ),
+        )
     )
     type: MetricType = Field(
         description="RequestsWaiting, RequestsRunning: requests per replica. KVCacheUsage: share of the cache, 0 to 1. "
-        "TokensPerSecond: generated per replica. TimeToFirstToken: seconds, the mean of the last minute."
+        "TokensPerSecond: generated per replica. TimeToFirstToken: seconds, the mean of the last minute. Pods, External: "
+        "name, as an adapter of yours serves it for the first pod of each replica, or for something outside the cluster."
     )
     target: Quantity = Field(
         description="What the autoscaler aims at, per replica, as 4, 0.8 or 500m (TimeToFirstToken: over all replicas)."
+    )
+    name: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^/%\s]+$")] | None = Field(
+        default=None, description="Name of a metric of type Pods or External."
+    )
+    selector: LabelSelector | None = Field(
+        default=None, description="Which series of that name count; all when left out."
     )
 
 

@@ -40,6 +40,8 @@ def metric_name(metric_type: str) -> str:
 
 
 def _metric(metric: ScalingMetric, own: dict[str, str]) -> dict[str, Any]:
+    if metric.type in ("Pods", "External"):
+        return _of_an_adapter(metric)
     kind = "Value" if metric.type in _AVERAGED else "AverageValue"
     return {
         "type": "Object",
@@ -49,6 +51,14 @@ def _metric(metric: ScalingMetric, own: dict[str, str]) -> dict[str, Any]:
             "target": {"type": kind, kind[0].lower() + kind[1:]: _target(str(metric.target))},
         },
     }
+
+
+def _of_an_adapter(metric: ScalingMetric) -> dict[str, Any]:
+    """A metric that somebody else serves, averaged over the replicas."""
+    selector = metric.selector.model_dump(by_alias=True, exclude_none=True) if metric.selector else None
+    chosen = {"name": metric.name} | ({"selector": selector} if selector else {})
+    target = {"type": "AverageValue", "averageValue": _target(str(metric.target))}
+    return {"type": metric.type, metric.type.lower(): {"metric": chosen, "target": target}}
 
 
 def _target(given: str) -> str:

@@ -1,8 +1,10 @@
 """The real cluster of the tests: two nodes, the images, the chart, and a client pod. Brought up once, taken down at the end."""
 
 import hashlib
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from helm import install_chart
@@ -94,3 +96,14 @@ def model_claim(models: Kubectl) -> Iterator[str]:
     )
     yield "model"
     models.run("delete", "persistentvolume", volume, "--wait=false")
+
+
+@pytest.fixture
+def corrupt_model() -> Iterator[Path]:
+    """A copy of the tiny model whose weights are cut in the middle, beside the real one so that the chart allows it."""
+    folder = MODEL.parent / "corrupt"
+    shutil.copytree(MODEL, folder, dirs_exist_ok=True)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100_000])
+    yield folder
+    shutil.rmtree(folder)

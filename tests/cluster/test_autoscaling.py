@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from installed import Cluster, available, service_url
-from kubectl import Kubectl, condition
+from kubectl import Kubectl, Manifest, condition
 from manifests import inference_service
 from waiting import NotYet, until
 
@@ -107,3 +107,32 @@ def test_every_metric_is_served_and_only_by_rbac(cluster: Cluster, models: Kubec
         "get", "--raw", METRIC.format(models.namespace, "requests_waiting"), "--as=nobody"
     )
     assert "forbidden" in nobody.stderr.lower()
+
+
+def test_metrics_of_other_adapters_reach_the_autoscaler(cluster: Cluster, models: Kubectl) -> None:
+    scaling = {
+        "maxReplicas": 3,
+        "metrics": [
+            {"type": "Pods", "name": "vllm_num_requests_waiting", "target": "0.5"},
+            {
+                "type": "External",
+                "name": "queue:length",
+                "selector": {"matchLabels": {"queue": "chat"}},
+                "target": 100,
+            },
+        ],
+        "behavior": {"scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 30}]}},
+    }
+    models.apply(inference_service("tiny", cluster.model_uri, replicas=0, autoscaling=scaling))
+
+    def written() -> Manifest:
+        found = models.list("hpa")
+        if not found:
+            raise NotYet("no autoscaler")
+        return found[0]
+
+    spec = until(written, seconds=30, what="the autoscaler")["spec"]
+    assert {metric["type"] for metric in spec["metrics"]} == {"Pods", "External"}
+    [external] = (metric["external"] for metric in spec["metrics"] if "external" in metric)
+    assert external["metric"]["selector"] == {"matchLabels": {"queue": "chat"}}
+    assert spec["behavior"]["scaleUp"]["policies"][0]["periodSeconds"] == 30

@@ -1,5 +1,10 @@
-"""The chart on the real cluster: an upgrade rolls no engine, an uninstall leaves the resources and their pods."""
+"""The chart on the real cluster: an upgrade rolls no engine, an uninstall leaves the resources and their pods, and
+another adapter's metrics API stays.
+"""
 
+from collections.abc import Iterator
+
+import pytest
 from asking import ask
 from helm import RELEASE, SYSTEM_NAMESPACE, helm, install_chart
 from installed import Cluster, available, engine_pods, service_url
@@ -42,3 +47,40 @@ def test_uninstall_leaves_services_serving_and_reinstall_takes_them_over(
     assert "Paris" in answer["text"]
     available(models, "tiny", replicas=1)
     assert pod_uids(models) == before
+
+
+@pytest.fixture(params=["v1beta1", "v1beta2"])
+def foreign_api(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The custom metrics API as another adapter has registered it, before the chart came."""
+    name = f"{request.param}.custom.metrics.k8s.io"
+    install_chart(cluster, "--set", "metricsApi.enabled=false")
+    cluster.kubectl.apply(
+        {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {"name": name},
+            "spec": {
+                "group": "custom.metrics.k8s.io",
+                "version": request.param,
+                "groupPriorityMinimum": 100,
+                "versionPriority": 100,
+                "insecureSkipTLSVerify": True,
+                "service": {"name": "adapter", "namespace": "monitoring"},
+            },
+        }
+    )
+    yield name
+    cluster.kubectl.run("delete", "apiservice", name)
+    install_chart(cluster)
+
+
+def test_the_metrics_api_of_another_adapter_is_left_alone(cluster: Cluster, foreign_api: str) -> None:
+    before = cluster.kubectl.get("apiservice", foreign_api)["spec"]
+
+    install_chart(cluster)
+
+    served = [
+        each for each in cluster.kubectl.list("apiservices") if "custom.metrics" in each["metadata"]["name"]
+    ]
+    assert [each["metadata"]["name"] for each in served] == [foreign_api]
+    assert served[0]["spec"] == before

@@ -56,6 +56,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"autoscaling": {"maxReplicas": 2, "metrics": [{"type": "RequestsWaiting", "target": 0}]}},
         "target must be above 0",
     ),
+    "an adapter's metric without its name": (
+        {"autoscaling": {"maxReplicas": 2, "metrics": [{"type": "Pods", "target": 4}]}},
+        "name is needed with type Pods or External",
+    ),
     "a claim from two sources": (
         {
             "template": {

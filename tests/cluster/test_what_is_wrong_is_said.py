@@ -1,29 +1,12 @@
 """Faults that only the cluster can show: each becomes a condition that names its cause, and goes when it is mended."""
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from asking import ask
-from installed import MODEL, Cluster, available, engine_pods, service_url
-from kubectl import Kubectl, Manifest, condition
+from installed import MODEL, Cluster, available, engine_pods, said, service_url
+from kubectl import Kubectl, condition
 from manifests import inference_service
-from waiting import NotYet, until
-
-
-def said(kubectl: Kubectl, name: str, kind: str, status: str, *words: str) -> Manifest:
-    """Wait for the condition to have that status and its reason or message to hold every word."""
-
-    def holds() -> Manifest:
-        found = condition(kubectl.get("infsvc", name), kind)
-        text = f"{found['reason']}: {found['message']}"
-        if found["status"] == status and all(word in text for word in words):
-            return found
-        raise NotYet(f"{kind}={found['status']} {text}")
-
-    return until(holds, seconds=90, what=f"{kind}={status} to mention {words}", every=0.5)
 
 
 def test_a_folder_outside_the_allowed_ones_is_not_accepted(cluster: Cluster, models: Kubectl) -> None:
@@ -108,14 +91,3 @@ def test_a_fault_is_gone_from_the_status_once_mended(cluster: Cluster, models: K
     resource = available(models, "mended", replicas=1)
     assert condition(resource, "Degraded")["status"] == "False"
     assert "disk" not in json.dumps(resource["status"])
-
-
-@pytest.fixture
-def corrupt_model() -> Iterator[Path]:
-    """A copy of the tiny model whose weights are cut in the middle, beside the real one so that the chart allows it."""
-    folder = MODEL.parent / "corrupt"
-    shutil.copytree(MODEL, folder, dirs_exist_ok=True)
-    weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:100_000])
-    yield folder
-    shutil.rmtree(folder)

@@ -13,7 +13,7 @@ from local_cluster.commands import run
 from local_cluster.deadline import Deadline
 from local_cluster.directories import ClusterDirectory
 from local_cluster.errors import ClusterError, ProgramEnded
-from local_cluster.process_records import ProcessRecord, only_child
+from local_cluster.process_records import ProcessRecord, command_line, only_child
 
 NAMESPACES = ("--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup")
 START_SECONDS = 20
@@ -120,9 +120,13 @@ class NamespaceSet:
         return child if inside and started else None
 
     def _runs(self, pid: int, program: str) -> bool:
-        """Whether the entered process has become `program`. Raises ProgramEnded when it has ended instead."""
+        """Whether the entered process has become `program`. Raises ProgramEnded when it has ended instead.
+
+        In the middle of exec the program is the new one already and the command line still empty, by which a look
+        at its record would take it for ended.
+        """
         try:
-            return Path(os.readlink(f"/proc/{pid}/exe")).name == program
+            return Path(os.readlink(f"/proc/{pid}/exe")).name == program and program in command_line(pid)
         except FileNotFoundError:
             raise self._ended(program) from None
 

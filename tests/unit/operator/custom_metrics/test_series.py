@@ -2,7 +2,7 @@
 
 import pytest
 
-from paddock.operator.autoscaling import MetricType
+from paddock.operator.autoscaling import OwnMetric
 from paddock.operator.custom_metrics.series import METRICS, History, NotMeasured, read_sample, value_of
 from paddock.operator.plan.autoscaler import metric_name
 
@@ -29,7 +29,7 @@ def history(*samples: tuple[float, dict[str, float]]) -> History:
 
 
 def test_every_metric_type_has_the_name_that_is_served() -> None:
-    assert tuple(metric_name(each) for each in MetricType.__args__) == METRICS  # type: ignore[attr-defined]
+    assert tuple(metric_name(each) for each in OwnMetric.__args__) == METRICS  # type: ignore[attr-defined]
 
 
 def test_series_are_summed_over_their_labels() -> None:

@@ -83,6 +83,13 @@ CASES = {
                 {"type": "RequestsWaiting", "target": 4},
                 {"type": "KVCacheUsage", "target": "0.8"},
                 {"type": "TimeToFirstToken", "target": "500m"},
+                {"type": "Pods", "name": "vllm_num_requests_waiting", "target": 4},
+                {
+                    "type": "External",
+                    "name": "queue_length",
+                    "selector": {"matchLabels": {"queue": "chat"}},
+                    "target": 100,
+                },
             ],
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}},
         },
