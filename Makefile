@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
+LANES := PYTHONHASHSEED=0 $(PY) -m pytest -n 2 --dist loadgroup
 CLUSTER := python3 tests/local_cluster/cluster.py
 
 .PHONY: help install install-cluster demo demo-down test test-long test-unit test-cluster test-images lint format generate lock train bench
@@ -35,10 +36,10 @@ format: install ## rewrite the sources in the house format
 	.venv/bin/ruff format .
 
 test: lint install-cluster ## everything: lint, types, unit, end-to-end and real-cluster tests
-	$(PY) -m pytest -v --ignore=tests/images
+	$(LANES) -v --ignore=tests/images
 
 test-unit: lint ## what needs no cluster
-	$(PY) -m pytest tests/unit
+	$(LANES) tests/unit
 
 test-cluster: install install-cluster ## the real-cluster tests alone
 	$(PY) -m pytest -v tests/cluster

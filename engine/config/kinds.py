@@ -13,7 +13,7 @@ from paddock.engine.config.values import INT32_MAX, JsonMark, SizeMark
 Base = Literal["bool", "int", "float", "str", "size", "enum", "list", "json", "object", "map"]
 
 
-_BOUNDS = ("ge", "gt", "le", "lt", "min_length", "max_length")
+_BOUNDS = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Kind:
     lt: float | None = None
     min_length: int | None = None
     max_length: int | None = None
+    pattern: str | None = None
     item: "Kind | None" = None
     structure: type[Structure] | None = None
 
@@ -83,7 +84,11 @@ def describe(kind: Kind, limits: bool = True) -> str:
         case "size":
             return "a whole number or a size such as 32k or 1.5m" + _range(kind, limits)
         case "str":
-            return "text" + (_length(kind) if limits else "")
+            return (
+                "text"
+                + (_length(kind) if limits else "")
+                + (f" that matches {kind.pattern}" if kind.pattern else "")
+            )
     return _describe_container(kind, limits)
 
 

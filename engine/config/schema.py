@@ -149,7 +149,8 @@ def _kind_schema(kind: Kind) -> Schema:
             return {"type": "string", "maxLength": MAX_JSON_TEXT, "pattern": JSON_PATTERN}
         case "str":
             shortest: Schema = {"minLength": kind.min_length} if kind.min_length else {}
-            return {"type": "string", "maxLength": kind.max_length or MAX_TEXT} | shortest
+            pattern: Schema = {"pattern": kind.pattern} if kind.pattern else {}
+            return {"type": "string", "maxLength": kind.max_length or MAX_TEXT} | shortest | pattern
     return _container_schema(kind)
 
 

@@ -19,9 +19,9 @@ print(silu_and_mul(x).shape, native.library is not None)
 """
 
 
-def use_kernels(before: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+def use_kernels(before: str = "", after: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", USE_KERNELS.format(before=before)],
+        [sys.executable, "-c", USE_KERNELS.format(before=before) + after],
         capture_output=True,
         text=True,
         env={**os.environ, **environ},
@@ -34,8 +34,8 @@ def test_the_compiled_kernels_are_built_here() -> None:
 
 
 def test_only_one_openmp_runtime_is_loaded() -> None:
-    with open("/proc/self/maps") as maps:
-        runtimes = {line.split()[-1] for line in maps if "libgomp" in line or "libiomp" in line}
+    maps = use_kernels(after="print(open('/proc/self/maps').read())").stdout
+    runtimes = {line.split()[-1] for line in maps.splitlines() if "libgomp" in line or "libiomp" in line}
 
     assert len(runtimes) == 1
 

@@ -3,9 +3,11 @@
 import pytest
 
 from paddock.engine.config import ArgumentError, help_text
+from paddock.engine.config.argument import State
 from paddock.engine.config.catalogue import entries
-from paddock.engine.config.docs import PAGE, render
+from paddock.engine.config.docs import PAGE, ROOT, render
 from paddock.engine.config.groups import GROUPS
+from paddock.engine.config.help import state_counts
 
 
 def test_the_overview_names_every_group_and_how_to_go_on() -> None:
@@ -63,3 +65,15 @@ def test_the_page_of_arguments_is_current() -> None:
 
 def test_the_page_names_every_argument() -> None:
     assert all(f"`{entry.flag}`" in render() for entry in entries())
+
+
+def test_the_readme_has_the_totals() -> None:
+    all_of_them = entries()
+    counts = state_counts(all_of_them)
+    sentence = (
+        f"Of {len(all_of_them)} arguments {counts[State.WORKS]} work, {counts[State.DEPRECATED]} are deprecated "
+        f"(translated, with a warning), {counts[State.REFUSED]} are refused with the reason, and "
+        f"{counts[State.NOT_YET]} are not supported yet"
+    )
+
+    assert sentence in " ".join((ROOT / "README.md").read_text().split())

@@ -103,7 +103,7 @@ def test_the_process_is_told_no_secret(engines) -> None:
 
     config = engines.configure(engines.model, "--api-key", "sesame")
 
-    order = _order("ipc:///nowhere", config, engines.model)
+    order = _order("ipc:///nowhere", config, engines.model, door=None)
 
     assert b"sesame" not in order
 

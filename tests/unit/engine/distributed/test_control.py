@@ -178,6 +178,7 @@ def test_a_member_that_leaves_before_the_group_begins_may_come_back(group):
     group.join(link)
     link.part("out of memory")
     link.close()
+    until(lambda: not hub.joined, seconds=10, what="the leader to hear of it", every=0.02)
 
     assert group.join(group.link(), join_of(pid=78)) == Welcome("tcp://work")
     assert hub.failure is None
