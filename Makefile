@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-LANES := PYTHONHASHSEED=0 $(PY) -m pytest -n 2 --dist loadgroup
+LANES := PYTHONHASHSEED=0 $(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 CLUSTER := python3 tests/local_cluster/cluster.py
 
 .PHONY: help install install-cluster demo demo-down test test-long test-unit test-cluster test-images lint format generate lock train bench

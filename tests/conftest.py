@@ -1,20 +1,25 @@
 """For every test: which lane runs it, and how random examples are drawn."""
 
-from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-
-CLUSTER_TESTS = Path(__file__).parent / "cluster"
+from xdist.scheduler import LoadScopeScheduling
 
 # No test asserts on time: a busy machine is no failure.
 settings.register_profile("paddock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("paddock")
 
+CLUSTER_TESTS = "tests/cluster/"
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`pytest -n 2 --dist loadgroup`: one lane has the cluster, the other the rest, file by file."""
-    for item in items:
-        lane = "cluster" if item.path.is_relative_to(CLUSTER_TESTS) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(lane))
+
+class Lanes(LoadScopeScheduling):
+    """One lane takes all tests of the cluster, which share it; the others go file by file to whoever is free."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return CLUSTER_TESTS if nodeid.startswith(CLUSTER_TESTS) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Called for `pytest -n 2 --dist loadscope`."""
+    return Lanes(config, log)
