@@ -54,16 +54,24 @@ def test_one_refused_choice_ends_the_others(http: httpx.Client, engine: Any, eve
     assert "too large" in response.json()["error"]["message"]
 
 
+def stream(url: str, pieces: list[str]) -> None:
+    """Append what comes, as it comes."""
+    with httpx.stream("POST", url, json={"prompt": "a b", "stream": True}) as response:
+        pieces.extend(response.iter_text())
+
+
 def test_an_engine_failure_ends_streams_with_an_error_event(
     server: Any, engine: Any, eventually: Eventually
 ) -> None:
     engine.hold_after = 2
     with ThreadPoolExecutor() as pool:
-        streaming = pool.submit(httpx.post, server.url + TEXT, json={"prompt": "a b", "stream": True})
+        pieces: list[str] = []
+        streaming = pool.submit(stream, server.url + TEXT, pieces)
         waiting = pool.submit(httpx.post, server.url + TEXT, json={"prompt": "a b"})
-        eventually(lambda: len(engine.running) == 2)
+        eventually(lambda: len(engine.running) == 2 and pieces)
         server.call(lambda: server.client.fail("out of memory"))
-        events = streaming.result().text.split("\n\n")
+        streaming.result()
+        events = "".join(pieces).split("\n\n")
         assert json.loads(events[-3].removeprefix("data: "))["error"]["code"] == 500
         assert events[-2] == "data: [DONE]"
         assert waiting.result().status_code == 500
