@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
+from asking import reach
 from installed import Cluster, available, engine_pods
 from kubectl import Kubectl, Manifest
 from manifests import inference_service
@@ -31,6 +32,7 @@ with urllib.request.urlopen({url!r}, context=trusted, timeout=30) as response:
 
 def get(client: Kubectl, url: str, authority: str = "") -> Manifest:
     """Status and headers of one GET from inside the cluster; `authority` is the certificate to trust."""
+    reach(client, url)
     answer: Manifest = json.loads(client.exec_python("client", ASK.format(url=url, authority=authority)))
     return answer
 

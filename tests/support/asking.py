@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from kubectl import Kubectl
 
@@ -23,6 +24,26 @@ except openai.APIConnectionError as error:
     print(json.dumps({{"status": 0, "message": repr(error.__cause__ or error)}}))
 """
 
+_REACH = """
+import socket, time
+deadline = time.monotonic() + 60
+while True:
+    try:
+        socket.create_connection({address!r}, timeout=5).close()
+        break
+    except ConnectionRefusedError:
+        if time.monotonic() > deadline:
+            raise
+        time.sleep(0.1)
+"""
+
+
+def reach(client: Kubectl, url: str) -> None:
+    """Wait until the Service takes connections: the client's node hears of its endpoints after a pod is Ready."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    client.exec_python("client", _REACH.format(address=(parts.hostname, port)))
+
 
 def ask(
     client: Kubectl, url: str, question: str, *, model: str, api_key: str = "none", **parameters: Any
@@ -35,5 +56,6 @@ def ask(
         "max_tokens": 48,
         **parameters,
     }
+    reach(client, url)
     script = _SCRIPT.format(request=json.dumps(request), base_url=f"{url}/v1", api_key=api_key)
     return json.loads(client.exec_python("client", script))
