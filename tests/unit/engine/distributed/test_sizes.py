@@ -3,33 +3,15 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from model_shape import model_shape
 
 from paddock.engine.config.serve import ServeConfig
 from paddock.engine.distributed.loading_turns import LoadingTurns
 from paddock.engine.distributed.sizes import size_problem
 from paddock.engine.distributed.topology import Topology, stage_layers
-from paddock.engine.models.rope import RopeShape
-from paddock.engine.models.shape import ModelShape
 
-SHAPE = ModelShape(
-    architecture="LlamaForCausalLM",
-    hidden_size=96,
-    intermediate_size=192,
-    num_layers=3,
-    num_heads=12,
-    num_kv_heads=4,
-    head_dim=8,
-    vocab_size=50,
-    max_position_embeddings=64,
-    rms_norm_eps=1e-6,
-    rope=RopeShape(10000.0),
-    layer_windows=(None,) * 3,
-    attention_bias=False,
-    mlp_bias=False,
-    tie_embeddings=True,
-    torch_dtype="float32",
-    bos_token_id=None,
-    eos_token_ids=(),
+SHAPE = model_shape(
+    architecture="LlamaForCausalLM", hidden_size=96, intermediate_size=192, num_heads=12, num_kv_heads=4
 )
 
 

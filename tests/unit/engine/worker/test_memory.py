@@ -2,35 +2,15 @@
 
 import pytest
 import torch
+from model_shape import model_shape
 
 from paddock.engine.config.serve import ServeConfig
 from paddock.engine.executor.uni import UniExecutor
-from paddock.engine.models.rope import RopeShape
-from paddock.engine.models.shape import ModelShape
 from paddock.engine.settings import EngineSettings
 from paddock.engine.worker import device
 from paddock.engine.worker.device import CPU_CACHE_CAP, cache_budget
 
-SHAPE = ModelShape(
-    architecture="Qwen3ForCausalLM",
-    hidden_size=32,
-    intermediate_size=48,
-    num_layers=3,
-    num_heads=4,
-    num_kv_heads=2,
-    head_dim=8,
-    vocab_size=50,
-    max_position_embeddings=64,
-    rms_norm_eps=1e-6,
-    rope=RopeShape(10000.0),
-    layer_windows=(None,) * 3,
-    attention_bias=False,
-    mlp_bias=False,
-    tie_embeddings=True,
-    torch_dtype="float32",
-    bos_token_id=None,
-    eos_token_ids=(),
-)
+SHAPE = model_shape()
 CPU = torch.device("cpu")
 
 
