@@ -10,8 +10,10 @@ One decoder layer in these operations, on flat tokens (`rotary_cache_write` also
 """
 
 from paddock.kernels.attention_metadata import AttentionMetadata
+from paddock.kernels.cache_scales import UNSCALED, CacheScales
 from paddock.kernels.cache_write import cache_write
-from paddock.kernels.linear import PackedLinear, pack_linear
+from paddock.kernels.linear import PackedLinear, pack_linear, pack_quantized
+from paddock.kernels.linear.quantized import QuantizedWeight, dequantize, round_to_nearest
 from paddock.kernels.paged_attention import paged_attention
 from paddock.kernels.rms_norm import rms_norm
 from paddock.kernels.rotary import rotary
@@ -19,13 +21,19 @@ from paddock.kernels.rotary_cache_write import rotary_cache_write
 from paddock.kernels.silu_and_mul import silu_and_mul
 
 __all__ = [
+    "UNSCALED",
     "AttentionMetadata",
+    "CacheScales",
     "PackedLinear",
+    "QuantizedWeight",
     "cache_write",
+    "dequantize",
     "pack_linear",
+    "pack_quantized",
     "paged_attention",
     "rms_norm",
     "rotary",
     "rotary_cache_write",
+    "round_to_nearest",
     "silu_and_mul",
 ]

@@ -7,6 +7,8 @@ import torch
 import triton
 import triton.language as tl
 
+from paddock.kernels.cache_scales import FLOAT8, UNSCALED, CacheScales
+
 
 @triton.jit
 def _write_kernel(
@@ -15,6 +17,8 @@ def _write_kernel(
     key_cache,  # [blocks, kv_heads, block_size, head_dim]
     value_cache,
     slot_mapping,  # int64 [tokens]
+    key_scale,  # used with LARGEST only
+    value_scale,
     key_stride,
     value_stride,
     cache_stride,
@@ -23,6 +27,7 @@ def _write_kernel(
     HEAD_DIM: tl.constexpr,
     HEADS: tl.constexpr,
     LANES: tl.constexpr,
+    LARGEST: tl.constexpr,  # of an 8-bit element type; 0 for any other
 ):
     token = tl.program_id(0).to(tl.int64)
     slot = tl.load(slot_mapping + token)
@@ -36,6 +41,9 @@ def _write_kernel(
         target = block * cache_stride + (head * block_size + slot % block_size) * HEAD_DIM + lane
         keys = tl.load(key + token * key_stride + source, mask=mask)
         values = tl.load(value + token * value_stride + source, mask=mask)
+        if LARGEST > 0:
+            keys = tl.clamp(keys.to(tl.float32) / key_scale, -LARGEST, LARGEST)
+            values = tl.clamp(values.to(tl.float32) / value_scale, -LARGEST, LARGEST)
         tl.store(key_cache + target, keys.to(key_cache.dtype.element_ty), mask=mask)
         tl.store(value_cache + target, values.to(value_cache.dtype.element_ty), mask=mask)
 
@@ -46,6 +54,7 @@ def cache_write(
     key_cache: torch.Tensor,
     value_cache: torch.Tensor,
     slot_mapping: torch.Tensor,
+    scales: CacheScales = UNSCALED,
 ) -> None:
     """See `paddock.kernels.cache_write`. Tokens may be strided (a slice of the QKV product); heads may not."""
     tokens, num_kv_heads, head_dim = key.shape
@@ -59,6 +68,8 @@ def cache_write(
         key_cache,
         value_cache,
         slot_mapping,
+        scales.key,
+        scales.value,
         key.stride(0),
         value.stride(0),
         key_cache.stride(0),
@@ -67,4 +78,5 @@ def cache_write(
         HEAD_DIM=head_dim,
         HEADS=triton.next_power_of_2(num_kv_heads),
         LANES=triton.next_power_of_2(head_dim),
+        LARGEST=torch.finfo(key_cache.dtype).max if key_cache.dtype in FLOAT8 else 0.0,
     )

@@ -6,6 +6,8 @@ import torch
 
 from paddock.kernels import native
 from paddock.kernels.linear.cpu import CpuLinear
+from paddock.kernels.linear.quantized import PlainQuantizedLinear, QuantizedWeight
+from paddock.kernels.linear.quantized_cpu import CpuQuantizedLinear
 from paddock.kernels.linear.reference import PlainLinear
 
 
@@ -28,3 +30,12 @@ def pack_linear(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Packe
     if native.handles(weight):
         return CpuLinear(weight, bias)
     return PlainLinear(weight, bias)
+
+
+def pack_quantized(
+    weight: QuantizedWeight, bias: torch.Tensor | None = None, *, dtype: torch.dtype
+) -> PackedLinear:
+    """As `pack_linear`, for a weight in codes; `dtype` is the input's and the output's."""
+    compiled = native.library is not None and weight.codes.is_cpu and dtype in native.ELEMENT
+    kind = CpuQuantizedLinear if compiled else PlainQuantizedLinear
+    return kind(weight, bias, dtype)

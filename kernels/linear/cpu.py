@@ -14,8 +14,10 @@ CACHE_LINE = 64
 """Bytes; vectors that straddle two lines load at half the speed."""
 
 
-def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """From numpy, which asks for large pages where torch does not: a decode step walks all of the weight's pages."""
+def aligned_empty(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Begins at a cache line. From numpy, which asks for large pages where torch does not: a decode step walks all of
+    the weight's pages.
+    """
     size = math.prod(shape) * dtype.itemsize
     raw = torch.from_numpy(np.empty(size + CACHE_LINE, np.uint8))
     start = -raw.data_ptr() % CACHE_LINE
@@ -30,7 +32,7 @@ class CpuLinear:
         weight = weight.detach().contiguous()
         self._out_features, self._in_features = weight.shape
         self._element = native.ELEMENT[weight.dtype]
-        self.packed = _empty((-(-self._out_features // PANEL), self._in_features, PANEL), weight.dtype)
+        self.packed = aligned_empty((-(-self._out_features // PANEL), self._in_features, PANEL), weight.dtype)
         self.bias = None if bias is None else bias.detach().to(weight.dtype).contiguous()
         native.library.pack(
             self._element,

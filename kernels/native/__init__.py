@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 ELEMENT = {torch.float32: 0, torch.bfloat16: 1}
 """Element types that the compiled kernels take, by the module's code for them."""
 
+CACHE_ELEMENT = {torch.bfloat16: 1, torch.float8_e4m3fn: 2, torch.float8_e5m2: 3}
+"""Element types that a cache may have when they are not the computation's; 0 says that they are."""
+
 
 def _load() -> ModuleType | None:
     choice = os.environ.get("PADDOCK_CPU_KERNELS", "auto")
@@ -46,3 +49,13 @@ library = _load()
 def handles(x: torch.Tensor) -> bool:
     """Whether the compiled kernels run for tensors of this device and element type."""
     return library is not None and x.is_cpu and x.dtype in ELEMENT
+
+
+def handles_cache(x: torch.Tensor, cache: torch.Tensor) -> bool:
+    """Whether the compiled kernels run for tensors like `x` with this cache."""
+    return handles(x) and (cache.dtype == x.dtype or cache.dtype in CACHE_ELEMENT)
+
+
+def cache_element(x: torch.Tensor, cache: torch.Tensor) -> int:
+    """The module's code for the cache's element type, beside computations in that of `x`."""
+    return 0 if cache.dtype == x.dtype else CACHE_ELEMENT[cache.dtype]

@@ -19,6 +19,37 @@ def pack(
 def lookup(
     element: int, threads: int, packed: int, indices: int, out: int, rows: int, in_features: int
 ) -> None: ...
+def linear_quantized(
+    element: int,
+    threads: int,
+    x: int,
+    weight: int,
+    bias: int,
+    out: int,
+    rows: int,
+    in_features: int,
+    out_features: int,
+    x_stride: int,
+    scales: int,
+    zeros: int,
+    group: int,
+    groups: int,
+    bits: int,
+) -> None: ...
+def lookup_quantized(
+    element: int,
+    threads: int,
+    packed: int,
+    scales: int,
+    zeros: int,
+    indices: int,
+    out: int,
+    rows: int,
+    in_features: int,
+    group: int,
+    groups: int,
+    bits: int,
+) -> None: ...
 def norm(
     element: int,
     threads: int,
@@ -53,6 +84,9 @@ def rotary(
     rotary_half: int,
     block_size: int,
     cache_stride: int,
+    cache_element: int,
+    key_scale: float,
+    value_scale: float,
     eps: float,
 ) -> None: ...
 def attention(
@@ -75,6 +109,80 @@ def attention(
     block_size: int,
     cache_stride: int,
     window: int,
+    cache_element: int,
+    value_scale: float,
     scale: float,
     softcap: float,
+) -> None: ...
+def exchange_reduce(
+    element: int,
+    threads: int,
+    segment: int,
+    data: int,
+    out: int,
+    rank: int,
+    ranks: int,
+    slot_bytes: int,
+    rows: int,
+    row_bytes: int,
+) -> None: ...
+def exchange_gather(
+    element: int,
+    threads: int,
+    segment: int,
+    data: int,
+    out: int,
+    rank: int,
+    ranks: int,
+    slot_bytes: int,
+    rows: int,
+    row_bytes: int,
+) -> None: ...
+def exchange_broadcast(
+    element: int,
+    threads: int,
+    segment: int,
+    data: int,
+    out: int,
+    rank: int,
+    ranks: int,
+    slot_bytes: int,
+    rows: int,
+    row_bytes: int,
+) -> None: ...
+def sort_by_expert(
+    element: int,
+    threads: int,
+    experts: int,
+    rows: int,
+    offsets: int,
+    places: int,
+    tokens: int,
+    top_k: int,
+    groups: int,
+) -> None: ...
+def grouped_linear(
+    element: int,
+    threads: int,
+    x: int,
+    rows: int,
+    offsets: int,
+    weight: int,
+    bias: int,
+    out: int,
+    groups: int,
+    in_features: int,
+    out_features: int,
+    x_stride: int,
+) -> None: ...
+def combine_experts(
+    element: int,
+    threads: int,
+    results: int,
+    places: int,
+    weights: int,
+    out: int,
+    tokens: int,
+    top_k: int,
+    dim: int,
 ) -> None: ...

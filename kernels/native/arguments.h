@@ -25,6 +25,29 @@ struct LookupArgs {
   int64_t rows, in_features;
 };
 
+struct QuantizedArgs {
+  LinearArgs linear;     // the weight: panels of codes, see linear_quantized.h
+  const float* scales;   // [panels, groups, kPanel]
+  const float* zeros;    // as scales, or null: the code that stands for zero
+  int64_t group, groups;  // k that share a scale (a multiple of 4), and how many such runs there are
+  int64_t bits;          // of a code: 4 or 8
+};
+
+// With what is computed once for all tasks.
+struct QuantizedStep : QuantizedArgs {
+  float* x_sums;         // [rows, slices], or null without zeros
+  int64_t slices;
+};
+
+struct QuantizedLookupArgs {
+  const void* packed;      // panels of codes, scales and zeros as in QuantizedArgs
+  const float* scales;
+  const float* zeros;
+  const int64_t* indices;  // [rows], each the number of an output
+  void* out;               // [rows, in]: the outputs' weights, as plain numbers
+  int64_t rows, in_features, group, groups, bits;
+};
+
 struct NormArgs {
   const void* x;         // [rows, dim], row stride x_stride
   const void* residual;  // [rows, dim] contiguous, or null
@@ -41,6 +64,10 @@ struct GateArgs {
   int64_t rows, dim;
 };
 
+constexpr int64_t kOwn = 0, kBfloat16 = 1, kE4M3 = 2, kE5M2 = 3;  // element types of a cache; kOwn is the query's
+
+constexpr int64_t cache_bytes(int64_t element, int64_t own) { return element == kOwn ? own : element == kBfloat16 ? 2 : 1; }
+
 struct RotaryArgs {
   const void* qkv;       // [tokens, (heads + 2 * kv_heads) * head_dim], row stride qkv_stride
   const float* cos;      // [tokens, rotary_dim / 2]
@@ -52,7 +79,10 @@ struct RotaryArgs {
   void* value_cache;
   const int64_t* slots;  // [tokens], -1 to skip
   int64_t tokens, qkv_stride, heads, kv_heads, head_dim, rotary_half, block_size, cache_stride;
-  float eps;
+  int64_t cache_element;     // kOwn or how the cache holds keys / key_scale and values / value_scale
+  alignas(8) float key_scale;
+  alignas(8) float value_scale;
+  alignas(8) float eps;
 };
 
 struct AttentionArgs {
@@ -66,6 +96,8 @@ struct AttentionArgs {
   const float* sinks;        // [heads] or null: a score for each head that takes weight and has no value
   int64_t sequences, table_stride, query_stride, heads, kv_heads, head_dim, block_size, cache_stride;
   int64_t window;            // 0 for none
+  int64_t cache_element;     // as in RotaryArgs; the keys' scale is in `scale`
+  alignas(8) float value_scale;
   alignas(8) float scale;
   alignas(8) float softcap;  // 0 for none
 };
@@ -77,6 +109,8 @@ struct AttentionTask {
 };
 
 constexpr int64_t kPanel = 32;             // outputs that lie side by side in a packed weight
+constexpr int64_t kDepth = 256;            // products in one sum: short sums are more exact, and so many widened k of a
+                                           // panel stay in the first-level cache
 constexpr int64_t kLinearRows = 128;       // most rows in a task of a linear layer: they stay in the second-level cache
 
 constexpr int64_t kAttentionRows = 32;     // most rows in a task
@@ -90,6 +124,9 @@ struct Kernels {
   void (*widen_rows)(const void* x, int64_t x_stride, int64_t dim, int64_t rows, float* out, int64_t out_stride);
   void (*pack_panel)(const PackArgs&, int64_t out0);
   void (*lookup)(const LookupArgs&, int64_t row0, int64_t row1);
+  void (*linear_quantized)(const QuantizedStep&, int64_t row0, int64_t row1, int64_t out0, int64_t out1);
+  void (*sum_slices)(const QuantizedStep&, int64_t row0, int64_t row1);
+  void (*lookup_quantized)(const QuantizedLookupArgs&, int64_t row0, int64_t row1);
   void (*norm)(const NormArgs&, int64_t row0, int64_t row1);
   void (*gate)(const GateArgs&, int64_t row0, int64_t row1);
   void (*rotary)(const RotaryArgs&, int64_t token0, int64_t token1);

@@ -3,6 +3,7 @@
 // result is the same bits as a decode, inside any prompt chunk, and in any batch.
 #pragma once
 #include "attention_few.h"
+#include "cache_element.h"
 #include "dot.h"
 #include "softmax.h"
 
@@ -116,12 +117,45 @@ PADDOCK_INLINE void attend_block(const AttentionArgs& args, const AttentionTask&
   weigh_shared(value, task.rows, first, last, args.head_dim, scratch, state.values);
 }
 
+// The rows of positions [first, last) from a cache whose elements are not the query's, as float32.
+PADDOCK_INLINE void widen_cache(const AttentionArgs& args, const void* cache, const AttentionTask& task, int64_t base,
+                                int64_t first, int64_t last, float* space, const float** rows) {
+  const int64_t size = cache_bytes(args.cache_element, 0), dim = args.head_dim;
+  for (int64_t j = first; j < last; ++j) {
+    const int64_t index = (base + j) / args.block_size, in_block = (base + j) % args.block_size;
+    const int64_t block = args.block_table[task.sequence * args.table_stride + index];
+    const int64_t place = block * args.cache_stride + (task.kv_head * args.block_size + in_block) * dim;
+    widen_cache_row(args.cache_element, (const char*)cache + place * size, dim, space + j * dim);
+    rows[j] = space + j * dim;
+  }
+}
+
+// As `attend_block`, for such a cache; the query is plain float32.
+static void attend_narrow(const AttentionArgs& args, const AttentionTask& task, const float* const* query,
+                          int64_t base, Visible seen, Softmax& state, Scratch& scratch) {
+  const int64_t first = seen.begin > base ? seen.begin - base : 0, dim = args.head_dim;
+  const int64_t last = seen.end - base < kAttentionBlock ? seen.end - base : kAttentionBlock;
+  const float* rows[kAttentionBlock];
+  widen_cache(args, args.key_cache, task, base, first, last, scratch.wide, rows);
+  score_shared(query, task.rows, rows, dim, args.scale, first, last, scratch);
+  soften_rows(args, task, base, state, scratch);
+  widen_cache(args, args.value_cache, task, base, first, last, scratch.wide, rows);
+  weigh_block(rows, task.rows, scratch.scores, scratch.rescale, first, last, dim, state.values);
+}
+
 template <class T>
 PADDOCK_INLINE void write_row(const AttentionArgs& args, const AttentionTask& task, int64_t row, const float* values,
                               float maximum, float total) {
   const float weights = divisor(args, task, row, maximum, total);
   T* out = (T*)args.out + row_offset<T>(args, task, task.first_row + row, args.heads * args.head_dim);
-  for (int64_t d = 0; d < args.head_dim; d += 16) store(out + d, load(values + d) / weights);
+  for (int64_t d = 0; d < args.head_dim; d += 16) store(out + d, load(values + d) / weights * args.value_scale);
+}
+
+// The row as float32, its elements in order.
+template <class T>
+PADDOCK_INLINE const float* in_order(const T* row, int64_t dim, float* space) {
+  for (int64_t d = 0; d < dim; d += 16) store(space + d, load(row + d));
+  return space;
 }
 
 template <class T>
@@ -133,7 +167,9 @@ static void attend(const AttentionArgs& args, const AttentionTask& task, const A
   const float* query[kAttentionRows];
   for (int64_t row = 0; row < task.rows; ++row) {
     const T* from = (const T*)args.query + row_offset<T>(args, task, task.first_row + row, args.query_stride);
-    query[row] = as_float(from, dim, query_space + row * padded(dim));
+    float* space = query_space + row * padded(dim);
+    if (args.cache_element == kOwn) query[row] = as_float(from, dim, space);
+    else query[row] = in_order(from, dim, space);
   }
   const Visible seen = {visible(args, task.sequence, task.first_row).begin,
                         visible(args, task.sequence, task.first_row + task.rows - 1).end};
@@ -144,6 +180,10 @@ static void attend(const AttentionArgs& args, const AttentionTask& task, const A
     const int64_t end = (index + 1) * kAttentionChunk < last ? (index + 1) * kAttentionChunk : last;
     for (int64_t base = index * kAttentionChunk; base < end; base += kAttentionBlock) {
       if (base + kAttentionBlock <= seen.begin) continue;
+      if (args.cache_element != kOwn) {
+        attend_narrow(args, task, query, base, seen, state, scratch);
+        continue;
+      }
       const int64_t after = base + kAttentionBlock;
       const Ahead ahead = after < last ? Ahead{&task, after, seen.end} : first_block(args, next);
       if (task.rows < kSharedRows) attend_few<T>(args, task, query, base, seen, ahead, state, scratch);

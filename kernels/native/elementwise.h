@@ -1,6 +1,9 @@
 // Row-wise operations between the matrix products: norms, gate, rotary embedding with the cache write.
 #pragma once
+#include <memory>
+
 #include "arguments.h"
+#include "cache_element.h"
 #include "vec.h"
 
 namespace paddock::PADDOCK_ISA {
@@ -68,24 +71,38 @@ PADDOCK_INLINE void head_row(const RotaryArgs& args, const T* x, const T* weight
   rotate_row(out, args.cos + angle, args.sin + angle, args.rotary_half);
 }
 
+// Keys and values of one token, [kv_heads * head_dim] each, to their slot; `row` is room for a head in between.
+template <class T>
+PADDOCK_INLINE void write_token(const RotaryArgs& args, const T* key, const T* value, int64_t token, T* row) {
+  const int64_t slot = args.slots[token], dim = args.head_dim;
+  if (slot < 0) return;
+  const int64_t size = cache_bytes(args.cache_element, sizeof(T));
+  const int64_t place = slot / args.block_size * args.cache_stride + slot % args.block_size * dim;
+  for (int64_t head = 0; head < args.kv_heads; ++head) {
+    const int64_t offset = (place + head * args.block_size * dim) * size;
+    char *key_to = (char*)args.key_cache + offset, *value_to = (char*)args.value_cache + offset;
+    if (args.cache_element == kOwn) {
+      head_row(args, key + head * dim, (const T*)args.k_norm, (T*)key_to, token);
+      memcpy(value_to, value + head * dim, dim * sizeof(T));
+    } else {
+      head_row(args, key + head * dim, (const T*)args.k_norm, row, token);
+      narrow_cache_row(args.cache_element, row, dim, args.key_scale, key_to);
+      narrow_cache_row(args.cache_element, value + head * dim, dim, args.value_scale, value_to);
+    }
+  }
+}
+
 template <class T>
 static void rotary(const RotaryArgs& args, int64_t token0, int64_t token1) {
   const int64_t dim = args.head_dim;
+  const std::unique_ptr<T[]> row(args.cache_element == kOwn ? nullptr : new T[dim]);
   for (int64_t token = token0; token < token1; ++token) {
     const T* query = (const T*)args.qkv + token * args.qkv_stride;
     const T* key = query + args.heads * dim;
-    const T* value = key + args.kv_heads * dim;
     T* out = (T*)args.query + token * args.heads * dim;
     for (int64_t head = 0; head < args.heads; ++head)
       head_row(args, query + head * dim, (const T*)args.q_norm, out + head * dim, token);
-    const int64_t slot = args.slots[token];
-    if (slot < 0) continue;
-    const int64_t place = slot / args.block_size * args.cache_stride + slot % args.block_size * dim;
-    for (int64_t head = 0; head < args.kv_heads; ++head) {
-      const int64_t offset = place + head * args.block_size * dim;
-      head_row(args, key + head * dim, (const T*)args.k_norm, (T*)args.key_cache + offset, token);
-      memcpy((T*)args.value_cache + offset, value + head * dim, dim * sizeof(T));
-    }
+    write_token(args, key, key + args.kv_heads * dim, token, row.get());
   }
 }
 

@@ -3,13 +3,14 @@
 #include "attention.h"
 #include "elementwise.h"
 #include "linear.h"
+#include "linear_quantized.h"
 
 namespace paddock::PADDOCK_ISA {
 
 template <class T>
 constexpr Kernels kernels_of() {
-  return {sizeof(T), linear<T>, widen_rows<T>, pack_panel<T>, lookup<T>, norm<T>, gate<T>, rotary<T>, attend<T>,
-          merge<T>};
+  return {sizeof(T), linear<T>, widen_rows<T>, pack_panel<T>, lookup<T>, linear_quantized<T>, sum_slices,
+          lookup_quantized<T>, norm<T>, gate<T>, rotary<T>, attend<T>, merge<T>};
 }
 
 extern const KernelSet kSet;

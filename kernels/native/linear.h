@@ -16,9 +16,6 @@ constexpr int kTileRows = 8;
 constexpr int kTileRows = 3;
 #endif
 
-// Products in one sum: short sums are more exact, and a widened panel of so many k stays in the first-level cache.
-constexpr int64_t kDepth = 256;
-
 // The 32 outputs of one k. A bfloat16 panel holds outputs i and i + 16 side by side: a shift and a mask part them.
 PADDOCK_INLINE void fetch_outs(const float* p, f32x16* outs) { outs[0] = load(p), outs[1] = load(p + 16); }
 PADDOCK_INLINE void fetch_outs(const bf16* p, f32x16* outs) {

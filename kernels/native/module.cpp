@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "dispatch.h"
+#include "exchange.h"
+#include "experts.h"
 #include "schedule.h"
 
 using namespace paddock;
@@ -92,10 +94,18 @@ PyMethodDef methods[] = {
     method("linear", operation<LinearArgs, run_linear>),
     method("pack", operation<PackArgs, run_pack>),
     method("lookup", operation<LookupArgs, run_lookup>),
+    method("linear_quantized", operation<QuantizedArgs, run_quantized>),
+    method("lookup_quantized", operation<QuantizedLookupArgs, run_quantized_lookup>),
     method("norm", operation<NormArgs, run_norm>),
     method("gate", operation<GateArgs, run_gate>),
     method("rotary", operation<RotaryArgs, run_rotary>),
     method("attention", operation<AttentionArgs, run_attention>),
+    method("exchange_reduce", operation<ExchangeArgs, run_reduce>),
+    method("exchange_gather", operation<ExchangeArgs, run_gather>),
+    method("exchange_broadcast", operation<ExchangeArgs, run_broadcast>),
+    method("sort_by_expert", operation<SortArgs, run_sort>),
+    method("grouped_linear", operation<GroupedArgs, run_grouped>),
+    method("combine_experts", operation<CombineArgs, run_combine>),
     method("select", select),
     {nullptr, nullptr, 0, nullptr},
 };

@@ -33,10 +33,9 @@ static std::unique_ptr<float[]> widen_input(const Kernels& kernels, LinearArgs& 
   return wide;
 }
 
-void run_linear(const Kernels& kernels, LinearArgs args, int threads) {
-  if (args.rows == 0 || args.out_features == 0) return;
-  std::unique_ptr<float[]> wide;
-  if (kernels.element_size != sizeof(float)) wide = widen_input(kernels, args, threads);
+// Calls body(row0, row1, out0, out1) over tiles of a linear layer's output.
+template <class Body>
+static void run_tiles(const LinearArgs& args, int threads, const Body& body) {
   const bool serial = threads <= 1 || args.rows * args.in_features * args.out_features < kSerialProducts;
   const int64_t row_blocks = ceil_div(args.rows, kLinearRows);
   // Small tasks even out threads that are held up; four panels at a time keep the widest tiles whole.
@@ -46,9 +45,39 @@ void run_linear(const Kernels& kernels, LinearArgs args, int threads) {
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (!serial)
   for (int64_t task = 0; task < row_blocks * out_blocks; ++task) {
     const int64_t row = task / out_blocks * kLinearRows, out = task % out_blocks * out_step;
-    kernels.linear(args, row, std::min(row + kLinearRows, args.rows), out,
-                   std::min(out + out_step, args.out_features));
+    body(row, std::min(row + kLinearRows, args.rows), out, std::min(out + out_step, args.out_features));
   }
+}
+
+void run_linear(const Kernels& kernels, LinearArgs args, int threads) {
+  if (args.rows == 0 || args.out_features == 0) return;
+  std::unique_ptr<float[]> wide;
+  if (kernels.element_size != sizeof(float)) wide = widen_input(kernels, args, threads);
+  run_tiles(args, threads, [&](int64_t row0, int64_t row1, int64_t out0, int64_t out1) {
+    kernels.linear(args, row0, row1, out0, out1);
+  });
+}
+
+void run_quantized(const Kernels& kernels, const QuantizedArgs& args, int threads) {
+  QuantizedStep step = {args, nullptr, args.groups * ceil_div(args.group, kDepth)};
+  LinearArgs& linear = step.linear;
+  if (linear.rows == 0 || linear.out_features == 0) return;
+  std::unique_ptr<float[]> wide, x_sums;
+  if (kernels.element_size != sizeof(float)) wide = widen_input(kernels, linear, threads);
+  if (step.zeros) {
+    x_sums.reset(new float[linear.rows * step.slices]);
+    step.x_sums = x_sums.get();
+    run_rows(linear.rows, linear.rows * linear.in_features, threads,
+             [&](int64_t first, int64_t last) { kernels.sum_slices(step, first, last); });
+  }
+  run_tiles(linear, threads, [&](int64_t row0, int64_t row1, int64_t out0, int64_t out1) {
+    kernels.linear_quantized(step, row0, row1, out0, out1);
+  });
+}
+
+void run_quantized_lookup(const Kernels& kernels, const QuantizedLookupArgs& args, int threads) {
+  run_rows(args.rows, args.rows * args.in_features, threads,
+           [&](int64_t first, int64_t last) { kernels.lookup_quantized(args, first, last); });
 }
 
 void run_pack(const Kernels& kernels, const PackArgs& args, int threads) {

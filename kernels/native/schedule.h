@@ -5,6 +5,8 @@
 namespace paddock {
 
 void run_linear(const Kernels&, LinearArgs, int threads);
+void run_quantized(const Kernels&, const QuantizedArgs&, int threads);
+void run_quantized_lookup(const Kernels&, const QuantizedLookupArgs&, int threads);
 void run_pack(const Kernels&, const PackArgs&, int threads);
 void run_lookup(const Kernels&, const LookupArgs&, int threads);
 void run_norm(const Kernels&, const NormArgs&, int threads);

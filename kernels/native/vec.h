@@ -2,6 +2,9 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#if PADDOCK_WIDE
+#include <immintrin.h>
+#endif
 
 #define PADDOCK_INLINE static inline __attribute__((always_inline))
 
@@ -18,6 +21,9 @@ typedef float f32x16 __attribute__((vector_size(64)));
 typedef int32_t i32x16 __attribute__((vector_size(64)));
 typedef uint32_t u32x16 __attribute__((vector_size(64)));
 typedef uint16_t u16x16 __attribute__((vector_size(32)));
+typedef int16_t i16x16 __attribute__((vector_size(32)));
+typedef int8_t i8x16 __attribute__((vector_size(16)));
+typedef uint8_t u8x16 __attribute__((vector_size(16)));
 
 constexpr float kInfinity = __builtin_inff();
 
@@ -40,6 +46,17 @@ PADDOCK_INLINE f32x16 load(const bf16* p) {
   u16x16 raw;
   memcpy(&raw, p, sizeof raw);
   return (f32x16)(__builtin_convertvector(raw, u32x16) << 16);
+}
+
+// Sixteen bytes as signed numbers. GCC 12 converts them one by one unless it is told how.
+PADDOCK_INLINE i32x16 load_bytes(const void* p) {
+#if PADDOCK_WIDE
+  return (i32x16)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p));
+#else
+  i8x16 raw;
+  memcpy(&raw, p, sizeof raw);
+  return __builtin_convertvector(__builtin_convertvector(raw, i16x16), i32x16);
+#endif
 }
 
 PADDOCK_INLINE void store(float* p, f32x16 v) { memcpy(p, &v, sizeof v); }

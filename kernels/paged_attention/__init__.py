@@ -3,6 +3,7 @@
 import torch
 
 from paddock.kernels.attention_metadata import AttentionMetadata
+from paddock.kernels.cache_scales import UNSCALED, CacheScales
 from paddock.kernels.paged_attention import cpu, reference
 
 MAX_TRITON_DIM = 256
@@ -18,6 +19,7 @@ def paged_attention(
     *,
     softcap: float = 0.0,
     sinks: torch.Tensor | None = None,
+    scales: CacheScales = UNSCALED,
 ) -> torch.Tensor:
     """Causal, grouped attention of `query` `[tokens, num_heads, head_dim]`; returns the same shape and dtype.
 
@@ -25,14 +27,17 @@ def paged_attention(
     Query head `h` reads KV head `h // (num_heads // num_kv_heads)`. Softmax and sums are in float32.
 
     `softcap` over 0 bounds the scaled scores to `softcap * tanh(score / softcap)` (Gemma 2). `sinks`, float32
-    `[num_heads]`, is one more score per head that takes weight and has no value (GPT-OSS).
+    `[num_heads]`, is one more score per head that takes weight and has no value (GPT-OSS). The caches may be of
+    another element type than `query`; `scales` are those of 8-bit ones.
     """
     # Latent attention's vectors are wider than the tiles of the Triton kernel.
     if query.is_cuda and query.shape[2] <= MAX_TRITON_DIM:
         from paddock.kernels.paged_attention import triton_kernel
 
         return triton_kernel.paged_attention(
-            query, key_cache, value_cache, metadata, scale, out, softcap=softcap, sinks=sinks
+            query, key_cache, value_cache, metadata, scale, out, softcap=softcap, sinks=sinks, scales=scales
         )
     attend = cpu.paged_attention if cpu.handles(query, key_cache) else reference.paged_attention
-    return attend(query, key_cache, value_cache, metadata, scale, out, softcap=softcap, sinks=sinks)
+    return attend(
+        query, key_cache, value_cache, metadata, scale, out, softcap=softcap, sinks=sinks, scales=scales
+    )

@@ -4,6 +4,7 @@ import torch
 
 from paddock.kernels import native
 from paddock.kernels.attention_metadata import AttentionMetadata
+from paddock.kernels.cache_scales import FLOAT8, UNSCALED, CacheScales
 
 MAX_HEAD_DIM = 256
 MAX_GROUP = 32
@@ -13,11 +14,10 @@ def handles(query: torch.Tensor, key_cache: torch.Tensor) -> bool:
     """Whether the compiled kernel takes these shapes; others go to the PyTorch definition."""
     head_dim = query.shape[2]
     return (
-        native.handles(query)
+        native.handles_cache(query, key_cache)
         and head_dim % 16 == 0
         and head_dim <= MAX_HEAD_DIM
         and query.shape[1] <= MAX_GROUP * key_cache.shape[1]
-        and key_cache.dtype == query.dtype
     )
 
 
@@ -31,6 +31,7 @@ def paged_attention(
     *,
     softcap: float = 0.0,
     sinks: torch.Tensor | None = None,
+    scales: CacheScales = UNSCALED,
 ) -> torch.Tensor:
     """See `paddock.kernels.paged_attention`. A row's bits depend on its own sequence's first positions alone."""
     assert native.library is not None
@@ -53,6 +54,7 @@ def paged_attention(
         assert sinks.shape == (num_heads,)
         assert sinks.dtype == torch.float32
         assert sinks.is_contiguous()
+    key_scale, value_scale = scales if key_cache.dtype in FLOAT8 else UNSCALED
     native.library.attention(
         native.ELEMENT[query.dtype],
         torch.get_num_threads(),
@@ -73,7 +75,9 @@ def paged_attention(
         block_size,
         block_stride,
         metadata.sliding_window or 0,
-        scale,
+        native.cache_element(query, key_cache),
+        value_scale,
+        scale * key_scale,
         softcap,
     )
     return out

@@ -3,6 +3,7 @@
 import torch
 
 from paddock.kernels.attention_metadata import AttentionMetadata
+from paddock.kernels.cache_scales import UNSCALED, CacheScales, from_cache
 
 
 def paged_attention(
@@ -15,6 +16,7 @@ def paged_attention(
     *,
     softcap: float = 0.0,
     sinks: torch.Tensor | None = None,
+    scales: CacheScales = UNSCALED,
 ) -> torch.Tensor:
     """See `paddock.kernels.paged_attention`."""
     out = torch.empty_like(query, memory_format=torch.contiguous_format) if out is None else out
@@ -25,6 +27,7 @@ def paged_attention(
         tokens = slice(start, start + query_len)
         key = gather_sequence(key_cache, metadata.block_table[index], seq_len)
         value = gather_sequence(value_cache, metadata.block_table[index], seq_len)
+        key, value = from_cache(key, scales.key), from_cache(value, scales.value)
         out[tokens] = attend(query[tokens], key, value, scale, metadata.sliding_window, softcap, sinks).to(
             out.dtype
         )
@@ -37,7 +40,8 @@ def gather_sequence(cache: torch.Tensor, block_row: torch.Tensor, seq_len: int) 
     num_kv_heads, block_size, head_dim = cache.shape[1:]
     blocks = block_row[: -(-seq_len // block_size)].long()
     # [n, heads, block, dim] -> [heads, n, block, dim] -> [heads, n * block, dim]
-    return cache[blocks].transpose(0, 1).reshape(num_kv_heads, -1, head_dim)[:, :seq_len]
+    gathered = cache.view(torch.uint8)[blocks].view(cache.dtype) if cache.itemsize == 1 else cache[blocks]
+    return gathered.transpose(0, 1).reshape(num_kv_heads, -1, head_dim)[:, :seq_len]
 
 
 def attend(

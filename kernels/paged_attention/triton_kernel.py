@@ -13,6 +13,7 @@ import triton
 import triton.language as tl
 
 from paddock.kernels.attention_metadata import AttentionMetadata
+from paddock.kernels.cache_scales import FLOAT8, UNSCALED, CacheScales
 
 SPLIT = 256
 """Positions of one split of a decode."""
@@ -51,8 +52,9 @@ def _attend(
         row = block * cache_stride + (n % block_size) * HEAD_DIM
         address = row[:, None] + lane[None, :]
         mask = inside[:, None] & (lane < HEAD_DIM)[None, :]
-        k = tl.load(keys + address, mask=mask, other=0.0)
-        v = tl.load(values + address, mask=mask, other=0.0)
+        # A cache of another type is exact in the query's, but for a float32 model's in bfloat16, which lost bits before.
+        k = tl.load(keys + address, mask=mask, other=0.0).to(query.dtype)
+        v = tl.load(values + address, mask=mask, other=0.0).to(query.dtype)
         # float32 inputs keep full precision; tl.dot would round them to TF32.
         scores = tl.dot(query, tl.trans(k), input_precision="ieee") * scale
         if softcap > 0:
@@ -91,6 +93,7 @@ def _prompt_kernel(
     window,
     scale,
     softcap,
+    value_scale,
     SINKS: tl.constexpr,
     GROUP: tl.constexpr,
     NUM_HEADS: tl.constexpr,
@@ -144,7 +147,7 @@ def _prompt_kernel(
             factor = tl.exp2(maximum - highest)
             acc = acc * factor[:, None]
             total = total * factor + tl.exp2(sink - highest)
-        result = acc / tl.where(live, total, 1.0)[:, None]
+        result = acc * value_scale / tl.where(live, total, 1.0)[:, None]
         tl.store(out + place * (NUM_HEADS * HEAD_DIM) + in_token, result.to(out.dtype.element_ty), mask=mask)
 
 
@@ -218,6 +221,7 @@ def _join_kernel(
     seq_lens,
     splits,
     window,
+    value_scale,
     SINKS: tl.constexpr,
     GROUP: tl.constexpr,
     HEAD_DIM: tl.constexpr,
@@ -247,7 +251,7 @@ def _join_kernel(
         total = total * old + tl.load(row + HEAD_DIM + 1) * new
         maximum = highest
     target = out + (sequence * tl.num_programs(1) + query_head) * HEAD_DIM + lane
-    tl.store(target, (acc / total).to(out.dtype.element_ty), mask=lane < HEAD_DIM)
+    tl.store(target, (acc * value_scale / total).to(out.dtype.element_ty), mask=lane < HEAD_DIM)
 
 
 def paged_attention(
@@ -260,6 +264,7 @@ def paged_attention(
     *,
     softcap: float = 0.0,
     sinks: torch.Tensor | None = None,
+    scales: CacheScales = UNSCALED,
 ) -> torch.Tensor:
     """See `paddock.kernels.paged_attention`."""
     assert query.stride()[1:] == (query.shape[2], 1)
@@ -267,11 +272,17 @@ def paged_attention(
     if out is None:
         out = torch.empty_like(query, memory_format=torch.contiguous_format)
     assert out.is_contiguous()
+    key_scale, value_scale = scales if key_cache.dtype in FLOAT8 else UNSCALED
+    scale *= key_scale
     scaled_sinks = None if sinks is None else sinks.float() * LOG2_E
     if metadata.num_decodes:
-        _launch_decode(query, key_cache, value_cache, metadata, scale, out, softcap, scaled_sinks)
+        _launch_decode(
+            query, key_cache, value_cache, metadata, scale, out, softcap, scaled_sinks, value_scale
+        )
     if metadata.num_decodes < metadata.seq_lens.shape[0]:
-        _launch_prompt(query, key_cache, value_cache, metadata, scale, out, softcap, scaled_sinks)
+        _launch_prompt(
+            query, key_cache, value_cache, metadata, scale, out, softcap, scaled_sinks, value_scale
+        )
     return out
 
 
@@ -288,6 +299,7 @@ def _launch_prompt(
     out: torch.Tensor,
     softcap: float,
     sinks: torch.Tensor | None,
+    value_scale: float,
 ) -> None:
     num_heads, head_dim = query.shape[1:]
     num_kv_heads, block_size = key_cache.shape[1:3]
@@ -311,6 +323,7 @@ def _launch_prompt(
         _window(metadata),
         scale * LOG2_E,
         softcap * LOG2_E,
+        value_scale,
         SINKS=sinks is not None,
         GROUP=group,
         NUM_HEADS=num_heads,
@@ -330,6 +343,7 @@ def _launch_decode(
     out: torch.Tensor,
     softcap: float,
     sinks: torch.Tensor | None,
+    value_scale: float,
 ) -> None:
     num_heads, head_dim = query.shape[1:]
     num_kv_heads, block_size = key_cache.shape[1:3]
@@ -364,5 +378,13 @@ def _launch_decode(
         **sizes,
     )
     _join_kernel[(metadata.num_decodes, num_heads)](
-        partial, out, sinks, metadata.seq_lens, splits, _window(metadata), SINKS=sinks is not None, **sizes
+        partial,
+        out,
+        sinks,
+        metadata.seq_lens,
+        splits,
+        _window(metadata),
+        value_scale,
+        SINKS=sinks is not None,
+        **sizes,
     )

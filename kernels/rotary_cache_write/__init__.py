@@ -3,6 +3,7 @@
 import torch
 
 from paddock.kernels import native
+from paddock.kernels.cache_scales import UNSCALED, CacheScales
 from paddock.kernels.rotary_cache_write import cpu, reference
 
 
@@ -16,13 +17,13 @@ def rotary_cache_write(
     q_norm: torch.Tensor | None = None,
     k_norm: torch.Tensor | None = None,
     eps: float = 1e-6,
+    scales: CacheScales = UNSCALED,
 ) -> torch.Tensor:
     """Split `qkv` `[tokens, (num_heads + 2 * num_kv_heads) * head_dim]` and return the rotated queries.
 
     Queries and keys get the per-head RMSNorm of Qwen3 where `q_norm`, `k_norm` (`[head_dim]`) are given, then
-    the rotary embedding; keys and values go to the cache (shapes as in `cache_write`, `rotary`). Returns
+    the rotary embedding; keys and values go to the cache (shapes and `scales` as in `cache_write`, `rotary`). Returns
     `[tokens, num_heads, head_dim]`; `qkv` is not changed.
     """
-    compiled = native.handles(qkv) and key_cache.dtype == qkv.dtype
-    run = cpu.rotary_cache_write if compiled else reference.rotary_cache_write
-    return run(qkv, cos, sin, key_cache, value_cache, slot_mapping, q_norm, k_norm, eps)
+    run = cpu.rotary_cache_write if native.handles_cache(qkv, key_cache) else reference.rotary_cache_write
+    return run(qkv, cos, sin, key_cache, value_cache, slot_mapping, q_norm, k_norm, eps, scales)

@@ -3,6 +3,7 @@
 import torch
 
 from paddock.kernels import native
+from paddock.kernels.cache_scales import UNSCALED, CacheScales
 
 
 def rotary_cache_write(
@@ -15,11 +16,12 @@ def rotary_cache_write(
     q_norm: torch.Tensor | None = None,
     k_norm: torch.Tensor | None = None,
     eps: float = 1e-6,
+    scales: CacheScales = UNSCALED,
 ) -> torch.Tensor:
     """See `paddock.kernels.rotary_cache_write`."""
     assert native.library is not None
     assert qkv.stride(1) == 1
-    assert key_cache.dtype == value_cache.dtype == qkv.dtype
+    assert key_cache.dtype == value_cache.dtype
     assert slot_mapping.dtype == torch.int64
     assert slot_mapping.is_contiguous()
     cos, sin = cos.float().contiguous(), sin.float().contiguous()
@@ -49,6 +51,9 @@ def rotary_cache_write(
         cos.shape[1],
         block_size,
         block_stride,
+        native.cache_element(qkv, key_cache),
+        scales.key,
+        scales.value,
         eps,
     )
     return query

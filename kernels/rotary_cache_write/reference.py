@@ -2,6 +2,7 @@
 
 import torch
 
+from paddock.kernels.cache_scales import UNSCALED, CacheScales
 from paddock.kernels.cache_write import cache_write
 from paddock.kernels.rms_norm.reference import normalize
 from paddock.kernels.rotary.reference import rotate_in_place
@@ -17,6 +18,7 @@ def rotary_cache_write(
     q_norm: torch.Tensor | None = None,
     k_norm: torch.Tensor | None = None,
     eps: float = 1e-6,
+    scales: CacheScales = UNSCALED,
 ) -> torch.Tensor:
     """See `paddock.kernels.rotary_cache_write`."""
     num_kv_heads, head_dim = key_cache.shape[1], key_cache.shape[3]
@@ -26,5 +28,5 @@ def rotary_cache_write(
     key = key.clone() if k_norm is None else normalize(key, k_norm, eps)
     rotate_in_place(query, cos, sin)
     rotate_in_place(key, cos, sin)
-    cache_write(key, value, key_cache, value_cache, slot_mapping)
+    cache_write(key, value, key_cache, value_cache, slot_mapping, scales)
     return query

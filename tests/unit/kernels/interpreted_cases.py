@@ -11,6 +11,7 @@ import json
 import torch
 from paged_batch import Heads, random_batch
 
+from paddock.kernels import CacheScales
 from paddock.kernels.cache_write import reference as write_reference
 from paddock.kernels.cache_write import triton_kernel as write_kernel
 from paddock.kernels.paged_attention import reference, triton_kernel
@@ -20,6 +21,7 @@ DECODES = ([1, 1], [111, 257])
 PROMPTS = ([63, 1, 9], [63, 1, 30])
 BATCHES = {"mixed": MIXED, "decodes": DECODES, "prompts": PROMPTS}
 HEADS = (Heads(2, 2, 64), Heads(4, 2, 80), Heads(4, 1, 96), Heads(7, 1, 128))
+SCALES = CacheScales(key=0.5, value=0.03)
 BLOCK_SIZES = (1, 8, 16, 32)
 
 
@@ -52,6 +54,27 @@ def write_error(heads: Heads, block_size: int, dtype: torch.dtype) -> float:
     return sum((caches[i].float() - caches[i + 2].float()).abs().sum().item() for i in range(2))
 
 
+def narrow_attention_error(heads: Heads, dtype: torch.dtype, cache_dtype: torch.dtype) -> float:
+    batch = random_batch(*MIXED, heads, 16, dtype, 50)
+    caches = [cache.to(cache_dtype) for cache in (batch.key_cache, batch.value_cache)]
+    inputs = (batch.query, *caches, batch.metadata, batch.scale)
+    expected = reference.paged_attention(*inputs, scales=SCALES)
+    result = triton_kernel.paged_attention(*inputs, scales=SCALES)
+    return (result.float() - expected.float()).abs().max().item()
+
+
+def narrow_write_error(dtype: torch.dtype, cache_dtype: torch.dtype) -> float:
+    """Of numbers that the element type has, and twice those: the interpreter loses the carry when it rounds."""
+    codes = torch.randint(0, 256, (29, 2, 64), dtype=torch.uint8).view(cache_dtype).float()
+    rows = (codes.nan_to_num(0, 0, 0) * 0.5).to(dtype)
+    slots = torch.randperm(20 * 16)[:29]
+    caches = [torch.zeros(20, 2, 16, 64).to(cache_dtype) for _ in range(4)]
+    scales = CacheScales(key=0.5, value=0.25)
+    write_kernel.cache_write(rows, rows, *caches[:2], slots, scales)
+    write_reference.cache_write(rows, rows, *caches[2:], slots, scales)
+    return sum((caches[i].float() - caches[i + 2].float()).abs().sum().item() for i in range(2))
+
+
 def report(name: str, error: float) -> None:
     print(json.dumps({"name": name, "error": error}), flush=True)
 
@@ -72,6 +95,11 @@ def main() -> None:
         report(
             f"sinks-{name}-window{window}", attention_error(*case, sinks=torch.tensor([-9.0, 0.0, 2.0, 40.0]))
         )
+    for cache_dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
+        for dtype in (torch.float32, torch.float16):
+            kind = f"{cache_dtype}-{dtype}"
+            report(f"narrow-write-{kind}", narrow_write_error(dtype, cache_dtype))
+            report(f"narrow-attention-{kind}", narrow_attention_error(HEADS[1], dtype, cache_dtype))
     report("write-bfloat16", write_error(HEADS[1], 8, torch.bfloat16))
 
 

@@ -62,7 +62,19 @@ def test_capped_scores_and_sinks_agree_with_the_definition(kind: str, errors: di
     assert all(error < 2e-6 for error in cases.values()), cases
 
 
+def test_a_cache_of_8_bit_floats_is_written_and_read_as_defined(errors: dict[str, float]) -> None:
+    writes = {name: error for name, error in errors.items() if name.startswith("narrow-write")}
+    reads = {name: error for name, error in errors.items() if name.startswith("narrow-attention")}
+
+    assert len(writes) == len(reads) == 4
+    assert set(writes.values()) == {0.0}, writes
+    assert all(error < (2e-6 if name.endswith("32") else 2e-3) for name, error in reads.items()), reads
+
+
 def test_every_kernel_compiles_for_hopper(tmp_path: Path) -> None:
     compiled = run("compile_for_gpu.py", TRITON_CACHE_DIR=str(tmp_path), TRITON_DEFAULT_FP_FUSION="1")
 
-    assert compiled == ["_write_kernel", "_join_kernel", "_decode_kernel", "_prompt_kernel"]
+    assert compiled == [
+        "_write_kernel", "_write_kernel", "_join_kernel", "_decode_kernel", "_decode_kernel", "_prompt_kernel",
+        "_prompt_kernel",
+    ]  # fmt: skip

@@ -1,0 +1,91 @@
+"""Linear layers on the compiled kernel, their weights in codes."""
+
+import torch
+from torch.nn import functional
+
+from paddock.kernels import native
+from paddock.kernels.linear.cpu import PANEL, aligned_empty
+from paddock.kernels.linear.quantized import QuantizedWeight
+
+
+class CpuQuantizedLinear:
+    """A linear layer over panels of codes. An output's bits do not depend on the rest of the batch."""
+
+    def __init__(self, weight: QuantizedWeight, bias: torch.Tensor | None, dtype: torch.dtype) -> None:
+        self._out_features, self._in_features = weight.codes.shape
+        self._bits, self._group = weight.bits, weight.group
+        self._dtype, self._element = dtype, native.ELEMENT[dtype]
+        self.packed = _aligned(_panels_of_codes(weight))
+        self._scales = _aligned(_panels(weight.scales))
+        self._zeros = None if weight.zeros is None else _aligned(_panels(weight.zeros))
+        self.bias = None if bias is None else bias.detach().to(dtype).contiguous()
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        assert native.library is not None
+        assert x.dtype == self._dtype
+        assert x.shape[-1] == self._in_features
+        rows = x if x.dim() == 2 and x.stride(1) == 1 else x.reshape(-1, self._in_features).contiguous()
+        out = rows.new_empty(rows.shape[0], self._out_features)
+        native.library.linear_quantized(
+            self._element,
+            torch.get_num_threads(),
+            rows.data_ptr(),
+            self.packed.data_ptr(),
+            0 if self.bias is None else self.bias.data_ptr(),
+            out.data_ptr(),
+            rows.shape[0],
+            self._in_features,
+            self._out_features,
+            rows.stride(0),
+            self._scales.data_ptr(),
+            0 if self._zeros is None else self._zeros.data_ptr(),
+            self._group,
+            self._scales.shape[1],
+            self._bits,
+        )
+        return out if x.dim() == 2 else out.view(*x.shape[:-1], self._out_features)
+
+    def rows(self, indices: torch.Tensor) -> torch.Tensor:
+        assert native.library is not None
+        out = torch.empty(len(indices), self._in_features, dtype=self._dtype)
+        if not len(indices):
+            return out
+        lowest, highest = torch.aminmax(indices)
+        if lowest < 0 or highest >= self._out_features:
+            raise IndexError(f"rows {lowest} to {highest} of a weight with {self._out_features} rows")
+        indices = indices.to(torch.int64).contiguous()
+        native.library.lookup_quantized(
+            self._element,
+            torch.get_num_threads(),
+            self.packed.data_ptr(),
+            self._scales.data_ptr(),
+            0 if self._zeros is None else self._zeros.data_ptr(),
+            indices.data_ptr(),
+            out.data_ptr(),
+            len(indices),
+            self._in_features,
+            self._group,
+            self._scales.shape[1],
+            self._bits,
+        )
+        return out
+
+
+def _panels(values: torch.Tensor) -> torch.Tensor:
+    """`[out, n]` to `[panels, n, 32]`; outputs past the end are zero."""
+    padded = functional.pad(values, (0, 0, 0, -len(values) % PANEL))
+    return padded.view(-1, PANEL, values.shape[1]).transpose(1, 2)
+
+
+def _panels_of_codes(weight: QuantizedWeight) -> torch.Tensor:
+    """int8 `[panels, in, 32]`, or uint8 `[panels, in / 4, 16, 4]` of two codes each: outputs `i` and `i + 16`."""
+    panels = _panels(weight.codes)
+    if weight.bits == 8:
+        return panels
+    count, ins, _ = panels.shape
+    low, high = (panels.contiguous().view(torch.uint8) & 15).view(count, ins // 4, 4, 2, 16).unbind(3)
+    return (low | high << 4).transpose(2, 3)
+
+
+def _aligned(values: torch.Tensor) -> torch.Tensor:
+    return aligned_empty(tuple(values.shape), values.dtype).copy_(values)
