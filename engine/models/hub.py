@@ -1,9 +1,23 @@
 """Files of a local folder, or of a repository of the Hugging Face hub downloaded to its cache."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 from paddock.engine.models.errors import CheckpointError
+
+_BRANCH = "main"
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a repository. `sha256` is None for a small one, which the hub keeps in git itself."""
+
+    name: str
+    size: int
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -19,6 +33,8 @@ class Repository:
     token: str | bool | None = field(repr=False)
     cache_dir: str | None
     ignored: tuple[str, ...] = ()
+    target: str | None = None
+    """Downloads go into this folder, as plain files, instead of into the cache."""
 
     def folder(self) -> Path | None:
         """The local folder of this name; None for a hub repository. Raises `CheckpointError`."""
@@ -38,21 +54,52 @@ class Repository:
             )
         return None
 
+    def pinned(self) -> Self:
+        """The same repository at the commit that its revision names now. Raises `CheckpointError`."""
+        from huggingface_hub import HfApi
+
+        with self._worded():
+            info = HfApi().model_info(self.name, revision=self.revision or _BRANCH, token=self.token)
+        return replace(self, revision=info.sha)
+
+    def files(self) -> list[HubFile]:
+        """What the repository holds at its revision. Raises `CheckpointError`."""
+        from huggingface_hub import HfApi, RepoFile
+
+        with self._worded():
+            entries = HfApi().list_repo_tree(
+                self.name, recursive=True, revision=self.revision, token=self.token
+            )
+            return [
+                HubFile(each.path, each.size, each.lfs.sha256 if each.lfs else None)
+                for each in entries
+                if isinstance(each, RepoFile)
+            ]
+
     def download(self, patterns: list[str], ignored: tuple[str, ...] = ()) -> Path:
         """The folder in the hub's cache, files already there included. Raises `CheckpointError`."""
-        from httpx2 import HTTPError  # the hub's own client, whose errors it lets through
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RevisionNotFoundError
 
-        try:
+        with self._worded():
             folder = snapshot_download(
                 self.name,
                 revision=self.revision,
                 cache_dir=self.cache_dir,
+                local_dir=self.target,
                 allow_patterns=patterns,
                 ignore_patterns=[*self.ignored, *ignored],
                 token=self.token,
             )
+        return Path(folder)
+
+    @contextmanager
+    def _worded(self) -> Iterator[None]:
+        """What the hub's client raises, in our words."""
+        from httpx2 import HTTPError  # the hub's own client, whose errors it lets through
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RevisionNotFoundError
+
+        try:
+            yield
         except LocalEntryNotFoundError:
             raise CheckpointError(
                 f"{self.flag} {self.name!r} is neither a local folder nor downloadable: the hub cannot be reached. "
@@ -60,14 +107,13 @@ class Repository:
             ) from None
         except RevisionNotFoundError:
             raise CheckpointError(
-                f"{self.flag} {self.name!r} has no revision {self.revision or 'main'!r}; give a branch, a tag or a commit "
+                f"{self.flag} {self.name!r} has no revision {self.revision or _BRANCH!r}; give a branch, a tag or a commit "
                 f"of it with {self.revision_flag}."
             ) from None
         except (HfHubHTTPError, HTTPError, OSError, ValueError) as error:
             raise CheckpointError(
                 f"{self.flag} {self.name!r} cannot be downloaded: {_reason(error)}."
             ) from None
-        return Path(folder)
 
 
 def is_repository(name: str) -> bool:

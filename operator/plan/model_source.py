@@ -1,4 +1,4 @@
-"""`spec.model.uri`: the volume that brings the model's files into the pod."""
+"""`spec.model.uri` where the files are in reach: the volume that brings them into the pod."""
 
 from __future__ import annotations
 
@@ -7,33 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from paddock.operator.plan.host_paths import HostPathPolicy
 from paddock.operator.plan.refusal import Refusal
 from paddock.operator.resource import MODEL_PATH
 
-_SUPPORTED = "file:///folder, pvc://claim/folder or oci://registry/image:tag"
-
-
-@dataclass(frozen=True)
-class HostPathPolicy:
-    """Which folders of a node a resource may mount: none, unless the operator's administrator says so."""
-
-    allowed: bool = False
-    prefixes: tuple[str, ...] = ()
-
-    def check(self, path: str) -> None:
-        """Raises Refusal unless `path` lies under an allowed folder."""
-        if not self.allowed:
-            raise Refusal(
-                "HostPathNotAllowed",
-                f"spec.model.uri: file://{path} needs a host path, which this operator does not allow: use pvc:// or "
-                "oci://, or let the administrator allow its folder (PADDOCK_ALLOW_HOST_PATH, PADDOCK_HOST_PATH_PREFIXES)",
-            )
-        if not any(_under(path, prefix) for prefix in self.prefixes):
-            raise Refusal(
-                "HostPathNotAllowed",
-                f"spec.model.uri: {path} is under none of the folders that this operator allows: "
-                f"{', '.join(self.prefixes) or 'none is configured (PADDOCK_HOST_PATH_PREFIXES)'}",
-            )
+_SUPPORTED = "hf://owner/name, s3://bucket/folder, https://host/model.tar.gz, pvc://claim/folder, oci://registry/image:tag or file:///folder"
 
 
 @dataclass(frozen=True)
@@ -60,10 +38,6 @@ def model_source(uri: str, host_paths: HostPathPolicy) -> ModelSource:
             return _claim(unquote(rest))
         case "oci":
             return _image(uri)
-        case "hf" | "s3" | "https":
-            raise Refusal(
-                "UnsupportedModelSource", f"spec.model.uri: {scheme}:// is not supported yet: {_SUPPORTED}"
-            )
     raise Refusal(
         "UnsupportedModelSource", f"spec.model.uri: {uri!r} is not an address of a model: {_SUPPORTED}"
     )
@@ -75,7 +49,7 @@ def _host_path(path: str, host_paths: HostPathPolicy) -> ModelSource:
             "InvalidModelSource", f"spec.model.uri: file://{path} must hold an absolute path without .."
         )
     path = posixpath.normpath(path)
-    host_paths.check(path)
+    host_paths.check(path, "spec.model.uri")
     return ModelSource({"name": "model", "hostPath": {"path": path, "type": "Directory"}})
 
 
@@ -107,8 +81,3 @@ def _folder(path: str) -> str:
     if ".." in path.split("/"):
         raise Refusal("InvalidModelSource", f"spec.model.uri: folder {path!r} must not contain ..")
     return path.strip("/")
-
-
-def _under(path: str, prefix: str) -> bool:
-    prefix = posixpath.normpath(prefix)
-    return path == prefix or path.startswith(prefix.rstrip("/") + "/")

@@ -13,11 +13,14 @@ from urllib.parse import unquote, urlsplit
 
 @dataclass
 class Repository:
-    """Folders by revision. A token makes it private; `cut` ends the first download of each file after that many bytes."""
+    """Folders by revision. A token makes it private; `cut` ends the first download of each file after that many bytes.
+    `checksums`: what is said of a large file, by name, where that is not the truth.
+    """
 
     revisions: dict[str, Path]
     token: str | None = None
     cut: int | None = None
+    checksums: dict[str, str] = field(default_factory=dict)
     already_cut: set[str] = field(default_factory=set)
 
     def commit(self, revision: str) -> str | None:
@@ -92,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
                     {"id": name, "sha": commit, "siblings": [], "private": repository.token is not None}
                 )
             case "tree":
-                self._json(list(map(_entry, *_files(repository.folder(commit)))))
+                self._json(_entries(repository, repository.folder(commit)))
             case _:
                 self._file(repository, commit, rest[2])
 
@@ -135,12 +138,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-def _files(folder: Path) -> tuple[list[Path], list[Path]]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return files, [folder] * len(files)
-
-
-def _entry(file: Path, folder: Path) -> dict[str, object]:
-    data = file.read_bytes()
-    name = file.relative_to(folder).as_posix()
-    return {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
+def _entries(repository: Repository, folder: Path) -> list[dict[str, object]]:
+    """Weights lie in the large file storage, which knows their SHA-256."""
+    found = []
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        data, name = file.read_bytes(), file.relative_to(folder).as_posix()
+        entry = {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
+        if name.endswith(".safetensors"):
+            checksum = repository.checksums.get(name, hashlib.sha256(data).hexdigest())
+            entry["lfs"] = {"oid": checksum, "size": len(data), "pointerSize": 134}
+        found.append(entry)
+    return found

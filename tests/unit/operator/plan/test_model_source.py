@@ -2,7 +2,8 @@
 
 import pytest
 
-from paddock.operator.plan.model_source import HostPathPolicy, model_source
+from paddock.operator.plan.host_paths import HostPathPolicy
+from paddock.operator.plan.model_source import model_source
 from paddock.operator.plan.refusal import Refusal
 
 POLICY = HostPathPolicy(True, ("/models", "/data/"))
@@ -38,8 +39,6 @@ def test_an_image_is_an_image_volume() -> None:
         ("pvc:///folder", "InvalidModelSource", "pvc://CLAIM"),
         ("pvc://claim/../x", "InvalidModelSource", ".."),
         ("oci://image:1?folder=/x", "InvalidModelSource", "folder"),
-        ("hf://Qwen/Qwen3-0.6B", "UnsupportedModelSource", "not supported yet"),
-        ("s3://bucket/model", "UnsupportedModelSource", "not supported yet"),
         ("ftp://x/y", "UnsupportedModelSource", "not an address"),
         ("", "UnsupportedModelSource", "not an address"),
     ],
