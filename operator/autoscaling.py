@@ -78,16 +78,35 @@ class Behavior(Part):
 
 
 class Autoscaling(Part):
-    """A HorizontalPodAutoscaler for this service. It owns spec.replicas: leave that out of the manifest."""
+    """An autoscaler for this service. It owns spec.replicas: leave that out of the manifest."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            ("self.minReplicas <= self.maxReplicas", "minReplicas must be at most maxReplicas")
+            ("self.minReplicas <= self.maxReplicas", "minReplicas must be at most maxReplicas"),
+            (
+                "(self.provider == 'keda') == has(self.prometheusAddress)",
+                "prometheusAddress is needed with provider keda, and belongs to it only",
+            ),
+            (
+                "self.provider != 'keda' || self.metrics.all(m, !(m.type in ['Pods', 'External']))",
+                "provider keda takes the operator's own metrics; for others write a ScaledObject of your own",
+            ),
         )
+    )
+    provider: Literal["paddock", "keda", "prometheus-adapter"] = Field(
+        default="paddock",
+        description="What scales by whose figures: paddock, a HorizontalPodAutoscaler by those that the operator serves; "
+        "prometheus-adapter, one by those that the adapter serves under its names; keda, a ScaledObject by queries to "
+        "Prometheus.",
+    )
+    prometheus_address: (
+        Annotated[str, Field(max_length=512, pattern=r"^https?://[^/@\s]+(/\S*)?$")] | None
+    ) = Field(
+        default=None, description="For keda: where it asks Prometheus, as http://prometheus.monitoring:9090."
     )
     min_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(default=1, description="Never fewer replicas.")
     max_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(description="Never more replicas.")
     metrics: Annotated[list[ScalingMetric], Field(min_length=1, max_length=5)] = Field(
-        description="What is measured. The operator serves these from the engines' own metrics."
+        description="What is measured."
     )
     behavior: Behavior | None = Field(default=None, description="How fast the number may change.")
