@@ -42,7 +42,9 @@ class CacheConfig(Group):
 
     kv_cache_dtype: Literal["auto", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc"] = arg(
         "auto",
-        "Element type of the KV cache; auto follows the model.",
+        "Element type of the KV cache; auto follows the model. fp8 is fp8_e4m3; keys and values are divided by the "
+        "checkpoint's k_scale and v_scale, by 1 without them, and saturate.",
+        state=State.WORKS,
         refused_values={"fp8_inc": "it exists on Intel Gaudi only, which this engine does not serve"},
     )
 

@@ -11,12 +11,16 @@ import torch
 
 from paddock.engine.cache_root import cache_root
 from paddock.engine.layers.placement import Placement
+from paddock.engine.layers.vocabulary import HEAD_BITS
 from paddock.engine.models.causal_lm import CausalLM
 from paddock.engine.models.errors import CheckpointError
 from paddock.engine.models.registry import NATIVE_FAMILIES, model_class
 from paddock.engine.models.shape import ModelShape
+from paddock.engine.pooling.architectures import unread
 from paddock.engine.weights.array_cache import cached_arrays
 from paddock.engine.weights.base_prefix import as_stored
+from paddock.engine.weights.cache_scales import apply_cache_scales, read_cache_scales
+from paddock.engine.weights.dequantized_file import dequantized
 from paddock.engine.weights.dummy import fill_with_random
 from paddock.engine.weights.files import WeightFiles, find_files
 from paddock.engine.weights.fill import check_index, fill
@@ -40,21 +44,34 @@ def load_model(
     """The model, ready for `bind_cache`, and the bytes of its weights. Raises `CheckpointError`."""
     options = LoadOptions.read(load)
     started = time.monotonic()
+    place = replace(place, rounded_bits=shape.quantization.rounded_bits)
     if not shape.native:
         return load_transformers(shape, path, load, place, seed)
-    model = model_class(shape.architecture)(shape, place, max_positions)
+    model = build_model(shape, place, max_positions)
     targets = list(model.weight_targets())
     if options.load_format == "dummy":
         fill_with_random(targets, seed, options.show_progress)
     elif options.load_format == "sharded_state":
         fill_from_rank_files(targets, path, options, place, shape)
     else:
-        fill_from_checkpoint(targets, path, options, shape, names_elsewhere(shape, place))
+        scales = fill_from_checkpoint(targets, path, options, shape, names_elsewhere(shape, place))
+        apply_cache_scales(model, scales)
     weight_bytes = sum(target.destination.nbytes for target in targets)
     del targets
     model.pack()
+    if place.rounded_bits is not None:
+        logger.info("linear layers are rounded to %d bits, and the head to %d", place.rounded_bits, HEAD_BITS)
     logger.info("model ready: %.2f GB of weights in %.1f s", weight_bytes / 1e9, time.monotonic() - started)
     return model, weight_bytes
+
+
+def build_model(shape: ModelShape, place: Placement, max_positions: int) -> CausalLM:
+    """Of the engine's own code, its parameters allocated and not filled."""
+    if shape.pooling is None:
+        return model_class(shape.architecture)(shape, place, max_positions)
+    from paddock.engine.pooling.model import PooledModel
+
+    return PooledModel(shape, place, max_positions)
 
 
 def load_transformers(
@@ -79,11 +96,13 @@ def load_transformers(
 
 
 def names_elsewhere(shape: ModelShape, place: Placement) -> set[str]:
-    """The tensors of the whole model, when this is one pipeline stage of several: its files hold them all."""
-    if place.num_stages == 1:
+    """The tensors of the whole model, when other ranks hold layers or experts of it: its files hold them all."""
+    if place.num_stages == 1 and place.expert_placement is None:
         return set()
-    whole = replace(place, device=torch.device("meta"), stage=0, num_stages=1)
-    return {target.name for target in model_class(shape.architecture)(shape, whole, 1).weight_targets()}
+    whole = replace(
+        place, device=torch.device("meta"), rank=0, size=1, stage=0, num_stages=1, expert_placement=None
+    )
+    return {target.name for target in build_model(shape, whole, 1).weight_targets()}
 
 
 def fill_from_checkpoint(
@@ -92,23 +111,32 @@ def fill_from_checkpoint(
     options: LoadOptions,
     shape: ModelShape,
     elsewhere: Collection[str] = (),
-) -> None:
-    """From the files that hold the whole model. Raises `CheckpointError`."""
+) -> dict[str, float]:
+    """From the files that hold the whole model; returns the KV cache's scales that they hold. Raises `CheckpointError`."""
     found = find_files(path, options)
     files = open_files(found, options, shape.head_dim)
     if found.index is not None and found.kind in ("safetensors", "pt"):
         check_index(found.index, found.indexed, files)
     logger.info("reading %s", describe(found, options))
-    prefix = NATIVE_FAMILIES[shape.architecture].base_prefix
-    targets, elsewhere = as_stored(targets, elsewhere, {n for file in files for n in file.names()}, prefix)
+    if shape.quantization.stored is not None:
+        files = dequantized(files, shape.quantization.stored)
+    scales = read_cache_scales(files)
+    names = {name for file in files for name in file.names()}
+    if shape.pooling is None:
+        prefix = NATIVE_FAMILIES[shape.architecture].base_prefix
+    else:
+        prefix = shape.pooling.base_prefix
+        elsewhere = {*elsewhere, *unread(names, prefix)}
+    targets, elsewhere = as_stored(targets, elsewhere, names, prefix)
     fill(
         targets,
         files,
         tied_head=shape.tie_embeddings,
         show_progress=options.show_progress,
-        elsewhere=elsewhere,
+        elsewhere={*elsewhere, *scales},
         threads=options.threads,
     )
+    return scales
 
 
 def fill_from_rank_files(

@@ -50,7 +50,10 @@ class MappedSafetensors:
         return dtype_name(DTYPES[stored]) if stored in DTYPES else str(stored)
 
     def read(self, name: str, part: tuple[slice, ...]) -> torch.Tensor:
-        tensor: torch.Tensor = self._handle.get_slice(name)[part or slice(None)]
+        stored = self._handle.get_slice(name)
+        if not stored.get_shape():  # a single number cannot be cut
+            return self._handle.get_tensor(name)  # type: ignore[no-any-return]
+        tensor: torch.Tensor = stored[part or slice(None)]
         return tensor
 
 

@@ -16,10 +16,9 @@ from paddock.engine.config import LoadConfig, ModelConfig
 from paddock.engine.layers.placement import Placement
 from paddock.engine.models.checkpoint import CONFIG_FILES, resolve_model
 from paddock.engine.models.errors import CheckpointError
-from paddock.engine.models.registry import model_class
 from paddock.engine.models.shape import ModelShape
 from paddock.engine.weights.files import SAFETENSORS_INDEX
-from paddock.engine.weights.loader import fill_from_checkpoint
+from paddock.engine.weights.loader import build_model, fill_from_checkpoint
 from paddock.engine.weights.options import SHARD_PATTERN, LoadOptions
 from paddock.engine.weights.sharded_state import RankTensor, rank_tensors
 
@@ -32,6 +31,11 @@ def save_sharded(source: Path, folder: Path, ranks: int, part_bytes: int = PART_
     if folder.exists() and any(folder.iterdir()):
         raise CheckpointError(f"{str(folder)!r} is not empty; name a new folder.")
     shape = ModelShape.read(source, ModelConfig())
+    if shape.quantization.stored is not None:
+        raise CheckpointError(
+            f"{source}: is quantized ({shape.quantization.stored.method}), and files of ranks hold plain weights; "
+            "serve it with --load-format auto."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     written = [
         file for rank in range(ranks) for file in _save_rank(source, folder, shape, rank, ranks, part_bytes)
@@ -47,10 +51,14 @@ def _save_rank(
     source: Path, folder: Path, shape: ModelShape, rank: int, ranks: int, part_bytes: int
 ) -> Iterator[Path]:
     place = Placement(getattr(torch, shape.torch_dtype), torch.device("cpu"), rank, ranks)
-    model = model_class(shape.architecture)(shape, place, 1)
+    model = build_model(shape, place, 1)
     targets = list(model.weight_targets())
     tensors = rank_tensors(targets)
-    fill_from_checkpoint(targets, source, LoadOptions(show_progress=False), shape)
+    if fill_from_checkpoint(targets, source, LoadOptions(show_progress=False), shape):
+        raise CheckpointError(
+            f"{source}: holds scales of a KV cache (k_scale, v_scale), which files of ranks have no place for; "
+            "serve it with --load-format auto."
+        )
     for part, group in enumerate(_parts(tensors, part_bytes)):
         file = folder / SHARD_PATTERN.format(rank=rank, part=part)
         save_file({tensor.name: torch.cat(tensor.parts) for tensor in group}, file, metadata={"format": "pt"})

@@ -1,0 +1,217 @@
+"""Checkpoints that are quantized already, packed here word by word as their formats are described."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+from paddock.engine.config.load import LoadConfig
+from paddock.engine.config.model import ModelConfig
+from paddock.engine.layers.placement import Placement
+from paddock.engine.models.errors import CheckpointError
+from paddock.engine.models.shape import ModelShape
+from paddock.engine.weights.loader import load_model
+from paddock.kernels import AttentionMetadata
+
+AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
+"""The output that each nibble of a word holds, the lowest nibble first."""
+
+
+def fp8(weight):
+    """Blocks of 16 x 8: float8 numbers and what a block's are multiplied by."""
+    outs, ins = weight.shape
+    padded = torch.nn.functional.pad(weight, (0, -ins % 8, 0, -outs % 16))
+    blocks = padded.unflatten(1, (-1, 8)).unflatten(0, (-1, 16))
+    scales = blocks.abs().amax(dim=(1, 3)) / 448
+    stored = (blocks / scales[:, None, :, None]).to(torch.float8_e4m3fn)
+    plain = (stored.float() * scales[:, None, :, None]).flatten(2, 3).flatten(0, 1)[:outs, :ins]
+    stored = stored.view(torch.uint8).flatten(2, 3).flatten(0, 1)[:outs, :ins].contiguous()
+    return {"weight": stored.view(torch.float8_e4m3fn), "weight_scale_inv": scales}, plain
+
+
+def codes_of(weight, bits, group):
+    """Codes `[inputs, outputs]`, zeros and scales `[groups, outputs]`, and the weight that they stand for."""
+    groups = weight.t().unflatten(0, (-1, group))
+    least, most = groups.aminmax(dim=1)
+    scales = ((most - least) / (2**bits - 1)).half().clamp_(min=1e-4)
+    zeros = (-least / scales.float()).round().clamp(1, 2**bits - 1).int()
+    codes = (groups / scales.float()[:, None] + zeros[:, None]).round().clamp(0, 2**bits - 1).int()
+    plain = ((codes - zeros[:, None]) * scales.float()[:, None]).flatten(0, 1).t()
+    return codes.flatten(0, 1), zeros, scales, plain
+
+
+def words(rows, bits, order=None):
+    """int `[n * 32 / bits, m]` to int32 `[n, m]`: of neighbouring rows, the first in the lowest bits, or by `order`."""
+    count = 32 // bits
+    packed = torch.zeros(len(rows) // count, rows.shape[1], dtype=torch.int64)
+    for place in range(count):
+        source = place if order is None else order[place]
+        packed |= rows[source::count].long() << (bits * place)
+    return torch.where(packed >= 2**31, packed - 2**32, packed).int()
+
+
+def gptq(weight, bits=4):
+    codes, zeros, scales, plain = codes_of(weight, bits, 16)
+    stored = {
+        "qweight": words(codes, bits),
+        "qzeros": words((zeros - 1).t(), bits).t(),
+        "scales": scales,
+        "g_idx": torch.arange(len(codes), dtype=torch.int32) // 16,
+    }
+    return stored, plain
+
+
+def awq(weight):
+    codes, zeros, scales, plain = codes_of(weight, 4, 16)
+    stored = {
+        "qweight": words(codes.t(), 4, AWQ_ORDER).t(),
+        "qzeros": words(zeros.t(), 4, AWQ_ORDER).t(),
+        "scales": scales,
+    }
+    return stored, plain
+
+
+METHODS = {
+    "fp8": (fp8, {"quant_method": "fp8", "weight_block_size": [16, 8]}),
+    "gptq": (gptq, {"quant_method": "gptq", "bits": 4, "group_size": 16, "desc_act": False}),
+    "gptq-8": (lambda w: gptq(w, 8), {"quant_method": "gptq", "bits": 8, "group_size": 16}),
+    "awq": (awq, {"quant_method": "awq", "bits": 4, "group_size": 16, "version": "gemm"}),
+}
+
+
+@pytest.fixture
+def quantize(folder, oracle):
+    """Rewrite the checkpoint in `folder` by a method, its linear layers made what the oracle then has."""
+
+    def run(method, model=oracle):
+        pack, config = METHODS[method]
+        file = folder / "model.safetensors"
+        tensors = load_file(file)
+        named = dict(model.named_parameters())
+        for name in [name for name in tensors if ".layers." in name and name.endswith("_proj.weight")]:
+            stored, plain = pack(tensors.pop(name))
+            module = name.removesuffix(".weight")
+            tensors |= {f"{module}.{ending}": tensor.contiguous() for ending, tensor in stored.items()}
+            if name in named:
+                named[name].data.copy_(plain)
+        save_file(tensors, file, metadata={"format": "pt"})
+        fields = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(fields | {"quantization_config": config}))
+        return SimpleNamespace(tensors=tensors, file=file)
+
+    return run
+
+
+def logits_of(folder, ids, asked=None):
+    shape = ModelShape.read(folder, ModelConfig(quantization=asked))
+    place = Placement(torch.float32, torch.device("cpu"))
+    model, _ = load_model(shape, folder, LoadConfig(use_tqdm_on_load=False), place, 64, 0)
+    size = (3, model.num_kv_heads, 16, model.head_dim)
+    model.bind_cache([(torch.zeros(size), torch.zeros(size)) for _ in range(model.num_cache_layers)])
+    metadata = AttentionMetadata.build([len(ids)], [len(ids)], [[2, 0, 1]], 16)
+    return model.logits(model(ids, torch.arange(len(ids)), metadata))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@torch.inference_mode()
+def test_logits_are_those_of_the_dequantized_weights(method, quantize, folder, oracle):
+    ids = (torch.arange(33) * 5) % 67
+    quantize(method)
+
+    ours = logits_of(folder, ids, asked=method.removesuffix("-8"))
+
+    torch.testing.assert_close(ours, oracle(ids[None]).logits[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_rank_reads_its_own_part(method, quantize, folder, unfilled):
+    quantize(method)
+    shape = ModelShape.read(folder, ModelConfig())
+
+    whole, *parts = (filled(unfilled(folder, *place), folder, shape) for place in ((0, 1), (0, 2), (1, 2)))
+
+    for name, (tensor, dim) in whole.items():
+        assert torch.equal(torch.cat([part[name][0] for part in parts], dim), tensor), name
+
+
+def filled(model, folder, shape):
+    """By name, the weights of the layers whose tensors are not fused, and the dimension that ranks split."""
+    from paddock.engine.weights.loader import fill_from_checkpoint
+    from paddock.engine.weights.options import LoadOptions
+
+    targets = list(model.weight_targets())
+    fill_from_checkpoint(targets, folder, LoadOptions(show_progress=False), shape)
+    split = {"q_proj": 0, "gate_proj": 0, "up_proj": 0, "o_proj": 1, "down_proj": 1}
+    return {
+        target.name: (target.destination, split[target.name.split(".")[-2]])
+        for target in targets
+        if target.name.split(".")[-2] in split
+    }
+
+
+@torch.inference_mode()
+def test_experts_are_read_from_blocks_of_8_bit_floats(tmp_path):
+    config = Qwen3MoeConfig(
+        vocab_size=67, hidden_size=32, intermediate_size=48, moe_intermediate_size=24, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=8, num_experts=4, num_experts_per_tok=2,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    Qwen3MoeForCausalLM._from_config(config, dtype=torch.float32).save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    plain, stored = load_file(file), {}
+    for name in [name for name in plain if name.endswith("_proj.weight")]:
+        packed, plain[name] = fp8(plain[name])
+        stored |= {f"{name.removesuffix('.weight')}.{ending}": tensor for ending, tensor in packed.items()}
+    ids = (torch.arange(33) * 5) % 67
+
+    save_file(plain, file, metadata={"format": "pt"})
+    expected = logits_of(tmp_path, ids)
+    save_file(plain | stored, file, metadata={"format": "pt"})
+    fields = json.loads((tmp_path / "config.json").read_text())
+    fields["quantization_config"] = METHODS["fp8"][1]
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+
+    torch.testing.assert_close(logits_of(tmp_path, ids), expected)
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "message"),
+    [
+        ("gptq", {"desc_act": True}, "quantization_config.desc_act is True, and only False works"),
+        ("gptq", {"bits": 3}, "quantization_config.bits is 3; 4 and 8 work"),
+        ("gptq", {"group_size": 0}, "group_size is 0; expected a whole number of at least 1, or -1"),
+        ("gptq", {"group_size": 8}, "do not fit groups of 8 inputs"),
+        ("awq", {"version": "gemv"}, "quantization_config.version is 'gemv', and only 'gemm' works"),
+        ("fp8", {"weight_block_size": 16}, "weight_block_size is 16; expected two whole numbers"),
+        ("fp8", {"weight_block_size": [16, 16]}, r"weight_scale_inv has shape .* asks for"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused_by_its_key(method, changes, message, quantize, folder):
+    quantize(method)
+    fields = json.loads((folder / "config.json").read_text())
+    fields["quantization_config"] |= changes
+    (folder / "config.json").write_text(json.dumps(fields))
+
+    with pytest.raises(CheckpointError, match=message):
+        logits_of(folder, torch.tensor([1]))
+
+
+def test_a_module_that_lacks_a_part_is_named(quantize, folder):
+    made = quantize("gptq")
+    del made.tensors["model.layers.0.mlp.up_proj.scales"]
+    save_file(made.tensors, made.file, metadata={"format": "pt"})
+
+    with pytest.raises(CheckpointError, match=r"lacks tensor model\.layers\.0\.mlp\.up_proj\.scales"):
+        logits_of(folder, torch.tensor([1]))
+
+
+def test_a_method_other_than_the_checkpoints_is_refused(quantize, folder):
+    quantize("awq")
+
+    with pytest.raises(
+        CheckpointError, match="--quantization 'gptq': the checkpoint is quantized already, by 'awq'"
+    ):
+        ModelShape.read(folder, ModelConfig(quantization="gptq"))
