@@ -95,10 +95,11 @@ class Measure(Message):
 
 
 class Capacity(Message):
-    """Rank to leader; both in bytes."""
+    """Rank to leader; all in bytes."""
 
     bytes_per_block: int
     available: int
+    weights: int
 
 
 class MakeCache(Message):

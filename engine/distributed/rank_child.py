@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 
 from paddock.engine.config import ServeConfig
+from paddock.engine.distributed.shared_segments import SharedSegments
+from paddock.engine.distributed.topology import Topology
 from paddock.engine.launch import SECRETS, without_spinning
 
 
@@ -28,6 +30,8 @@ class RankOrder(msgspec.Struct):
     parent_pid: int
     config: msgspec.Raw
     group_secret: str | None = None
+    segment: int | None = None
+    """Inherited descriptor of the memory shared with the tensor-parallel peers; without it they use sockets."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class RankCall:
     config: ServeConfig
     group_secret: str | None
 
-    def order(self, rank: int) -> RankOrder:
+    def order(self, rank: int, segment: int | None) -> RankOrder:
         config_json = self.config.model_dump_json(exclude=SECRETS, exclude_defaults=True)
         return RankOrder(
             rank,
@@ -50,6 +54,7 @@ class RankCall:
             os.getpid(),
             msgspec.Raw(config_json.encode()),
             self.group_secret,
+            segment,
         )
 
 
@@ -61,8 +66,9 @@ class RankChildren:
         self._lock = threading.Lock()
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         try:
-            for rank in ranks:
-                self._processes[rank] = _spawn(call.order(rank))
+            with SharedSegments(call.config, Topology.of(call.config)) as segments:
+                for rank in ranks:
+                    self._processes[rank] = _spawn(call.order(rank, segments.of_rank.get(rank)))
         except BaseException:
             self.kill()
             raise
@@ -112,6 +118,7 @@ def _spawn(order: RankOrder) -> subprocess.Popen[bytes]:
         [sys.executable, "-P", "-m", "paddock.engine.distributed.rank_process"],
         stdin=subprocess.PIPE,
         env=environ,
+        pass_fds=() if order.segment is None else (order.segment,),
         # Ctrl-C in a terminal goes to the server alone, which drains first.
         start_new_session=True,
     )

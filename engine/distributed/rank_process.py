@@ -173,7 +173,7 @@ class RankLoop:
                 self._load()
             case Measure():
                 worker = self._ready_worker
-                return Capacity(worker.bytes_per_block(), worker.available_cache_bytes())
+                return Capacity(worker.bytes_per_block(), worker.available_cache_bytes(), worker.weight_bytes)
             case MakeCache(num_blocks):
                 self._ready_worker.initialize_cache(num_blocks)
         return Done()
@@ -201,7 +201,13 @@ class RankLoop:
         device_type = order.settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
         address = StoreAddress(order.store_host, order.store_port)
         self._seat = take_seat(
-            self._topology, self._order.rank, address, self._listener, self._order.own_host, device_type
+            self._topology,
+            self._order.rank,
+            address,
+            self._listener,
+            self._order.own_host,
+            device_type,
+            self._order.segment,
         )
 
     def _load(self) -> None:

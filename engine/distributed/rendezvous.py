@@ -1,5 +1,7 @@
-"""Forming the process groups through which tensors travel: gloo between CPUs, NCCL between GPUs."""
+"""Forming the groups through which tensors travel: shared memory or gloo between CPUs, NCCL between GPUs."""
 
+import logging
+import os
 import socket
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +12,11 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import ProcessGroupGloo, TCPStore
 
 from paddock.engine.distributed.seat import Seat
+from paddock.engine.distributed.tensor_group import ProcessGroupPeers, TensorGroup
 from paddock.engine.distributed.topology import Topology
+from paddock.kernels.collective import SharedMemoryRanks, shared_memory_serves
+
+logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 120
 
@@ -48,10 +54,17 @@ def take_seat(
     listener: StoreListener | None,
     own_host: str,
     device_type: str,
+    segment: int | None = None,
 ) -> Seat:
-    """Join the groups; every rank calls this at the same time. `own_host` is the address others reach this rank at."""
+    """Join the groups; every rank calls this at the same time. `own_host` is the address others reach this rank at.
+
+    `segment` is a descriptor of memory that the rank's tensor-parallel peers share, all of them on this node.
+    """
     if topology.world_size == 1:
         return Seat(topology, rank)
+    shared = None if segment is None else _shared_memory(topology, rank, segment, device_type)
+    if shared is not None and topology.pipeline_parallel_size == 1:
+        return Seat(topology, rank, shared)
     store = TCPStore(
         address.host,
         address.port,
@@ -72,14 +85,28 @@ def take_seat(
         pg_options=_options(backend, own_host),
         device_id=device,
     )
+    if shared is not None:
+        return Seat(topology, rank, shared)
     return Seat(topology, rank, _tensor_group(topology, rank, backend, own_host))
 
 
-def _tensor_group(topology: Topology, rank: int, backend: str, own_host: str) -> dist.ProcessGroup | None:
+def _shared_memory(topology: Topology, rank: int, segment: int, device_type: str) -> TensorGroup | None:
+    """None where the peers cannot use it; peers of one node have the same device and the same kernels."""
+    try:
+        if device_type != "cpu" or not shared_memory_serves(topology.tensor_parallel_size):
+            return None
+        made = SharedMemoryRanks(segment, topology.tensor_rank(rank), topology.tensor_parallel_size)
+    finally:
+        os.close(segment)
+    logger.info("rank %d reaches its tensor-parallel peers through shared memory", rank)
+    return made
+
+
+def _tensor_group(topology: Topology, rank: int, backend: str, own_host: str) -> TensorGroup | None:
     """Every rank takes part in making every group, and keeps its own."""
     if topology.tensor_parallel_size == 1:
         return None
-    own: dist.ProcessGroup | None = None
+    own: TensorGroup | None = None
     for stage in range(topology.pipeline_parallel_size):
         peers = topology.peers(stage)
         group = dist.new_group(
@@ -87,7 +114,7 @@ def _tensor_group(topology: Topology, rank: int, backend: str, own_host: str) ->
         )
         if rank in peers:
             assert isinstance(group, dist.ProcessGroup), "a member gets the group"
-            own = group
+            own = ProcessGroupPeers(group)
     return own
 
 

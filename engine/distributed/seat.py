@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 
 import torch
-import torch.distributed as dist
 
 from paddock.engine.distributed.pipeline import PipelineLink
+from paddock.engine.distributed.tensor_group import TensorGroup
 from paddock.engine.distributed.topology import Topology
-from paddock.engine.layers.placement import Placement
+from paddock.engine.layers.placement import ExpertPlacement, Placement
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Seat:
 
     topology: Topology = field(default_factory=Topology)
     rank: int = 0
-    tensor_group: dist.ProcessGroup | None = None
+    tensor_group: TensorGroup | None = None
 
     @property
     def local_index(self) -> int:
@@ -27,7 +27,9 @@ class Seat:
         """See `Topology`."""
         return self.topology.num_sharers
 
-    def placement(self, dtype: torch.dtype, device: torch.device) -> Placement:
+    def placement(
+        self, dtype: torch.dtype, device: torch.device, expert_placement: ExpertPlacement | None = None
+    ) -> Placement:
         topology = self.topology
         return Placement(
             dtype,
@@ -35,6 +37,7 @@ class Seat:
             rank=topology.tensor_rank(self.rank),
             size=topology.tensor_parallel_size,
             group=self.tensor_group,
+            expert_placement=expert_placement,
             stage=topology.stage(self.rank),
             num_stages=topology.pipeline_parallel_size,
         )

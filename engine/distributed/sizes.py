@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from paddock.engine.data_parallel.replicas import Replicas
 from paddock.engine.distributed.launcher import Launched
 from paddock.engine.distributed.topology import Topology
+from paddock.engine.models.expert_count import expert_count
 from paddock.engine.models.shape import ModelShape
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def size_problem(config: "ServeConfig", shape: ModelShape) -> str | None:
 def _problems(config: "ServeConfig", topology: Topology, shape: ModelShape) -> Iterator[str]:
     yield from _node_problems(config, topology)
     yield from _tensor_problems(topology.tensor_parallel_size, shape)
+    yield from _expert_problems(config, topology.tensor_parallel_size, shape)
     stages = topology.pipeline_parallel_size
     if stages > shape.num_layers:
         yield (
@@ -86,6 +88,22 @@ def _tensor_problems(size: int, shape: ModelShape) -> Iterator[str]:
         yield (
             f"--tensor-parallel-size {size} does not divide the model's {shape.intermediate_size} feed-forward "
             f"features; use {_some(allowed)}."
+        )
+
+
+def _expert_problems(config: "ServeConfig", size: int, shape: ModelShape) -> Iterator[str]:
+    if not config.parallel.enable_expert_parallel:
+        return
+    experts = expert_count(shape)
+    if experts is None:
+        yield (
+            f"--enable-expert-parallel shares experts of the engine's own models among ranks, and {shape.architecture} "
+            "has none here; leave it out."
+        )
+    elif experts < size:
+        yield (
+            f"--enable-expert-parallel shares the model's {experts} experts among {size} ranks, and each needs one; use "
+            f"--tensor-parallel-size {experts} or less."
         )
 
 

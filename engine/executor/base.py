@@ -18,6 +18,9 @@ class Executor(Protocol):
     def available_cache_bytes(self) -> int:
         """Bytes one worker can give to the KV cache after weights and the largest step's activations (profiled)."""
 
+    def held_bytes(self) -> tuple[int, int]:
+        """Over all workers: of the weights, and of one KV block."""
+
     def initialize_cache(self, num_blocks: int) -> None:
         """Allocate `num_blocks` blocks on every worker. Raises `MemoryError` with the arithmetic when they do not fit."""
 

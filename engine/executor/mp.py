@@ -131,13 +131,17 @@ class MpExecutor:
     @property
     def _tightest(self) -> Capacity:
         """That of the rank which has room for the fewest blocks: all have the same number of them."""
-        return min(self._capacities.values(), key=lambda rank: rank.available // rank.bytes_per_block)
+        return min(self._capacities.values(), key=lambda rank: rank.available // max(1, rank.bytes_per_block))
 
     def bytes_per_block(self) -> int:
         return self._tightest.bytes_per_block
 
     def available_cache_bytes(self) -> int:
         return self._tightest.available
+
+    def held_bytes(self) -> tuple[int, int]:
+        ranks = self._capacities.values()
+        return sum(rank.weights for rank in ranks), sum(rank.bytes_per_block for rank in ranks)
 
     def initialize_cache(self, num_blocks: int) -> None:
         self._line.tell(self._ranks, MakeCache(num_blocks))

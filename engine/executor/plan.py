@@ -8,6 +8,7 @@ row's tokens, blocks and sampling state, and appends what it samples.
 import msgspec
 
 from paddock.engine.messages import PositionLogprobs
+from paddock.engine.pooling.params import PooledRows, PoolingParams
 from paddock.engine.sampling.params import SamplingParams
 
 
@@ -21,6 +22,7 @@ class NewRow(msgspec.Struct, array_like=True):
     num_prompt_tokens: int
     sampling: SamplingParams
     """`seed` is always set here."""
+    pooling: PoolingParams | None = None
 
 
 class ScheduledRow(msgspec.Struct, array_like=True):
@@ -57,6 +59,8 @@ class SampledRow(msgspec.Struct, array_like=True):
     logprobs: PositionLogprobs | None = None
     error: str | None = None
     """Why this row has no token that could be used, in words for the user; its request ends, and only it."""
+    pooled: PooledRows | None = None
+    """What a pooling model has in place of a token."""
 
 
 class RowPromptLogprobs(msgspec.Struct, array_like=True):

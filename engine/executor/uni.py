@@ -45,6 +45,9 @@ class UniExecutor:
     def available_cache_bytes(self) -> int:
         return self.worker.available_cache_bytes()
 
+    def held_bytes(self) -> tuple[int, int]:
+        return self.worker.weight_bytes, self.worker.bytes_per_block()
+
     def initialize_cache(self, num_blocks: int) -> None:
         self.worker.initialize_cache(num_blocks)
 

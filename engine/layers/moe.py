@@ -1,10 +1,11 @@
 """Mixture of experts: a router picks a few gated feed-forward layers for each token (Shazeer et al. 2017).
 
-Every rank holds a slice of every expert's features, as of any other feed-forward layer.
+Every rank holds a slice of every expert's features, as of any other feed-forward layer; with `--enable-expert-parallel`
+some experts whole. Either way every rank has all tokens, and the ranks' results are summed.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,10 +14,11 @@ from torch import nn
 from torch.nn import functional
 
 from paddock.engine.layers.activation import Activation
-from paddock.engine.layers.mlp import FEATURES, GatedMLP
+from paddock.engine.layers.expert_share import ExpertShare
+from paddock.engine.layers.mlp import GatedMLP
 from paddock.engine.layers.placement import Placement
 from paddock.engine.weights.target import WeightTarget
-from paddock.kernels import PackedLinear, pack_linear
+from paddock.kernels.moe import ExpertLinear, combine, expert_linear, sort_by_expert
 
 Routing = tuple[torch.Tensor, torch.Tensor]
 """Experts (int64) and their weights (float32) for each token, `[tokens, top_k]` both."""
@@ -81,31 +83,50 @@ class Router(nn.Module):
         return self.choose(functional.linear(x.float(), self.weight, self.bias))
 
 
-class GroupedExperts(nn.Module):
-    """Feed-forward layers side by side, each applied to the tokens that were routed to it."""
+@dataclass(frozen=True)
+class ExpertWeights:
+    gate_up: torch.Tensor
+    down: torch.Tensor
+    gate_up_bias: torch.Tensor | None = None
+    down_bias: torch.Tensor | None = None
 
-    num_experts: int
+
+class GroupedExperts(nn.Module):
+    """Two linear layers of each expert with an activation between them, each applied to the tokens routed to it."""
+
+    def __init__(self, share: ExpertShare, hidden_size: int, place: Placement, *, bias: bool = False) -> None:
+        super().__init__()
+        self.share, self.place, self.hidden_size, self.bias = share, place, hidden_size, bias
+        self.gate_up_linear: ExpertLinear | None = None
+        self.down_linear: ExpertLinear | None = None
+        self.slots = share.slots(place.device)
+
+    def pack_experts(self, weights: Iterable[ExpertWeights]) -> None:
+        """Take over gate and up `[2 * features, hidden]`, gates first, and down `[hidden, features]` of each expert."""
+        place, held, width = self.place, len(self.share.experts), self.share.width
+        gate_up_linear, down_linear = (
+            expert_linear(held, inputs, outputs, place.dtype, place.device, bias=self.bias)
+            for inputs, outputs in ((self.hidden_size, 2 * width), (width, self.hidden_size))
+        )
+        for slot, expert in enumerate(weights):
+            gate_up_linear.fill(slot, expert.gate_up, expert.gate_up_bias)
+            down_linear.fill(slot, expert.down, expert.down_bias)
+        self.gate_up_linear, self.down_linear = gate_up_linear, down_linear
 
     @abstractmethod
-    def run_expert(self, expert: int, x: torch.Tensor) -> torch.Tensor:
-        """This rank's part of what one expert makes of `[rows, hidden]`."""
+    def activate(self, gate_up: torch.Tensor) -> torch.Tensor:
+        """`[rows, 2 * features]`, gates first, to `[rows, features]`."""
 
     def forward(self, x: torch.Tensor, routing: Routing) -> torch.Tensor:
-        """This rank's part of the weighted sum, `[tokens, hidden]`.
-
-        The rows of an expert lie together, so each expert multiplies once. A token's results are added in the order
-        of its routing, whatever the batch.
-        """
+        """This rank's part of the weighted sum, `[tokens, hidden]`."""
         experts, weights = routing
-        top_k = experts.shape[1]
-        order = experts.flatten().argsort(stable=True)
-        counts = experts.flatten().bincount(minlength=self.num_experts).tolist()
-        rows = torch.split(x.index_select(0, order // top_k), counts)
-        results = torch.cat([self.run_expert(i, part) for i, part in enumerate(rows) if part.shape[0]])
-        back = torch.empty_like(order)
-        back[order] = torch.arange(len(order), device=order.device)
-        each = results.index_select(0, back).view(-1, top_k, x.shape[1])
-        return (each.float() * weights[..., None]).sum(dim=1).to(x.dtype)
+        if self.slots is not None:
+            experts = self.slots[experts]
+        assert self.gate_up_linear is not None
+        assert self.down_linear is not None
+        tokens = sort_by_expert(experts, len(self.share.experts))
+        hidden = self.activate(self.gate_up_linear(x, tokens))
+        return combine(self.down_linear(hidden, tokens, sorted_x=True), tokens, weights)
 
 
 class Experts(GroupedExperts):
@@ -120,46 +141,38 @@ class Experts(GroupedExperts):
         activation: Activation,
         names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj"),
     ) -> None:
-        super().__init__()
-        self.num_experts = num_experts
-        self.size, self.share = size, place.share(size, FEATURES)
-        self.features = slice(place.rank * self.share, (place.rank + 1) * self.share)
+        share = ExpertShare.of(num_experts, size, place)
+        super().__init__(share, hidden_size, place)
         self.activation, self.names = activation, names
-        self.gate_up: torch.Tensor | None = place.empty(num_experts, 2 * self.share, hidden_size)
-        self.down: torch.Tensor | None = place.empty(num_experts, hidden_size, self.share)
-        self.multiply: list[tuple[PackedLinear, PackedLinear]] = []
+        self.gate_up: torch.Tensor | None = place.empty(len(share.experts), 2 * share.width, hidden_size)
+        self.down: torch.Tensor | None = place.empty(len(share.experts), hidden_size, share.width)
 
     def weight_targets(self, prefix: str) -> Iterator[WeightTarget]:
         """`prefix` is that of the experts; each is called by its number."""
         assert self.gate_up is not None
         assert self.down is not None
-        hidden_size = self.down.shape[1]
+        share, hidden_size = self.share, self.hidden_size
         gate, up, down = self.names
-        for expert, (gate_up_weight, down_weight) in enumerate(zip(self.gate_up, self.down, strict=True)):
-            for name, part in ((gate, gate_up_weight[: self.share]), (up, gate_up_weight[self.share :])):
-                yield WeightTarget(
-                    f"{prefix}.{expert}.{name}.weight", (self.size, hidden_size), part, (self.features,)
-                )
+        for expert, gate_up_weight, down_weight in zip(share.experts, self.gate_up, self.down, strict=True):
+            for name, part in ((gate, gate_up_weight[: share.width]), (up, gate_up_weight[share.width :])):
+                full = (share.size, hidden_size)
+                yield WeightTarget(f"{prefix}.{expert}.{name}.weight", full, part, (share.features,))
             yield WeightTarget(
                 f"{prefix}.{expert}.{down}.weight",
-                (hidden_size, self.size),
+                (hidden_size, share.size),
                 down_weight,
-                (slice(0, hidden_size), self.features),
+                (slice(0, hidden_size), share.features),
             )
 
     def pack(self) -> None:
         """Call once, after loading."""
         assert self.gate_up is not None
         assert self.down is not None
-        self.multiply = [
-            (pack_linear(gate_up), pack_linear(down))
-            for gate_up, down in zip(self.gate_up, self.down, strict=True)
-        ]
+        self.pack_experts(map(ExpertWeights, self.gate_up, self.down))
         self.gate_up = self.down = None
 
-    def run_expert(self, expert: int, x: torch.Tensor) -> torch.Tensor:
-        gate_up, down = self.multiply[expert]
-        return down(self.activation(gate_up(x)))
+    def activate(self, gate_up: torch.Tensor) -> torch.Tensor:
+        return self.activation(gate_up)
 
 
 class RoutedExperts(Protocol):

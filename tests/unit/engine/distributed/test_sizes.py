@@ -9,6 +9,7 @@ from paddock.engine.config.serve import ServeConfig
 from paddock.engine.distributed.loading_turns import LoadingTurns
 from paddock.engine.distributed.sizes import size_problem
 from paddock.engine.distributed.topology import Topology, stage_layers
+from paddock.engine.models.fields import ConfigFields
 
 SHAPE = model_shape(
     architecture="LlamaForCausalLM", hidden_size=96, intermediate_size=192, num_heads=12, num_kv_heads=4
@@ -136,3 +137,17 @@ def test_a_launcher_that_says_too_little_or_something_else_is_named(launched, en
     launched(environ)
 
     assert text in problem(tensor_parallel_size=4, distributed_executor_backend="external_launcher")
+
+
+def test_experts_can_be_shared_only_where_there_are_enough_of_them():
+    config = ServeConfig.model_validate(
+        {"parallel": {"tensor_parallel_size": 4, "enable_expert_parallel": True}}
+    )
+    fields = {"num_local_experts": 3}
+    few = model_shape(architecture="MixtralForCausalLM", fields=ConfigFields(fields))
+
+    assert "has none here; leave it out" in size_problem(config, SHAPE)
+    assert (
+        "3 experts among 4 ranks, and each needs one; use --tensor-parallel-size 3 or less"
+        in size_problem(config, few)
+    )

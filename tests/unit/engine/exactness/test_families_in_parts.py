@@ -14,6 +14,7 @@ FAMILIES = [
     "deepseek-v2", "deepseek-v3", "gemma2", "gemma3", "gpt-oss-mxfp4", "gpt-oss", "gpt2", "llama-tied-llama3-rope",
     "mixtral", "opt", "phi3", "qwen2-window-tied", "qwen3-moe", "qwen3-one-kv-head",
 ]  # fmt: skip
+WITH_EXPERTS = ["deepseek-v2", "deepseek-v3", "gpt-oss-mxfp4", "gpt-oss", "mixtral", "qwen3-moe"]
 TOKENS = torch.arange(20) * 3
 
 
@@ -31,15 +32,18 @@ def parts(tmp_path_factory):
 
 
 def run_two_ranks(folder):
+    memory = os.memfd_create("families")
     ranks = [
         Popen(
-            [sys.executable, str(SCRIPT), str(folder), str(rank), *FAMILIES],
+            [sys.executable, str(SCRIPT), str(folder), str(rank), str(memory), *FAMILIES],
+            pass_fds=(memory,),
             stderr=PIPE,
             text=True,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
         for rank in (0, 1)
     ]
+    os.close(memory)
     errors = [rank.communicate(timeout=300)[1] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], errors
 
@@ -50,6 +54,16 @@ def test_two_tensor_parallel_ranks_give_the_logits_of_transformers(parts, name):
 
     for rank in (0, 1):
         found = torch.load(folder / name / f"tensor-{rank}.pt")
+        torch.testing.assert_close(found, expected[name], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("placement", ["linear", "round_robin"])
+@pytest.mark.parametrize("name", WITH_EXPERTS)
+def test_whole_experts_on_either_rank_give_the_logits_of_transformers(parts, name, placement):
+    folder, expected = parts
+
+    for rank in (0, 1):
+        found = torch.load(folder / name / f"{placement}-{rank}.pt")
         torch.testing.assert_close(found, expected[name], atol=1e-3, rtol=1e-3)
 
 

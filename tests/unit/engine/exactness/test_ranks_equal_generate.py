@@ -1,4 +1,6 @@
-"""Several ranks in processes of their own, over gloo: the judge is transformers in float32, as for one rank."""
+"""Several ranks in processes of their own: the judge is transformers in float32, as for one rank."""
+
+from pathlib import Path
 
 import pytest
 
@@ -20,12 +22,17 @@ GROUPS = {
 class Ranks:
     """One group of processes, and an engine over it for each scenario."""
 
-    def __init__(self, checkpoint, tensor, pipeline):
+    def __init__(self, checkpoint, tensor, pipeline, **parallel):
         self.checkpoint = checkpoint
-        config = ServeConfig.model_validate(
-            {"parallel": {"tensor_parallel_size": tensor, "pipeline_parallel_size": pipeline}}
-        )
+        sizes = {"tensor_parallel_size": tensor, "pipeline_parallel_size": pipeline}
+        config = ServeConfig.model_validate({"parallel": sizes | parallel})
         self.executor = MpExecutor(checkpoint.settings(), config, checkpoint.shape(), checkpoint.path)
+
+    def share_memory(self):
+        """Whether every rank has mapped what it shares with its tensor-parallel peers."""
+        processes = self.executor._children._processes.values()
+        maps = [Path(f"/proc/{each.pid}/maps").read_text() for each in processes]
+        return all("/memfd:paddock-ranks" in each for each in maps)
 
     def core(self, **changes):
         return EngineCore(self.executor, self.checkpoint.settings(**changes))
@@ -134,3 +141,18 @@ def test_each_rank_holds_its_share_of_the_cache(ranks):
 
     most_layers = -(-shape.num_layers // topology.pipeline_parallel_size)
     assert ranks.executor.bytes_per_block() == most_layers * per_layer
+
+
+def test_tensor_parallel_peers_of_one_node_share_memory(ranks):
+    assert ranks.share_memory() == (ranks.executor._topology.tensor_parallel_size > 1)
+
+
+def test_whole_experts_and_sums_through_sockets_give_the_tokens_of_generate(checkpoint_of, prompts):
+    flags = {"disable_custom_all_reduce": True, "enable_expert_parallel": True}
+    apart = Ranks(checkpoint_of("qwen3-moe"), 2, 1, **flags, expert_placement_strategy="round_robin")
+    try:
+        assert not apart.share_memory()
+        expected = [apart.checkpoint.continuation(prompt, 14) for prompt in prompts[:5]]
+        assert tokens(answers(apart.core(), prompts[:5])) == expected
+    finally:
+        apart.executor.shutdown()
