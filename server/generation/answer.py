@@ -13,7 +13,6 @@ from paddock.server.errors import ApiError, log_stack
 from paddock.server.generation.choice import Choice, Piece
 from paddock.server.generation.format import ReplyFormat, TokenCount
 from paddock.server.generation.stream import Batch, Generation
-from paddock.server.protocol.replies import DONE_EVENT, KEEP_ALIVE_EVENT
 from paddock.server.request_log import OutputLog
 
 logger = logging.getLogger("paddock.server")
@@ -66,7 +65,8 @@ class Answer(Response):
         watcher = asyncio.create_task(_watch(receive, generation))
         try:
             if self._how.stream:
-                await self._stream(generation, scope, send)
+                # In a task of its own a token wakes this coroutine alone, not all the layers that wait around it.
+                await asyncio.create_task(self._stream(generation, scope, send))
             else:
                 await self._gather(generation, send)
         finally:
@@ -106,20 +106,18 @@ class Answer(Response):
                 if body or not batch:
                     message = {
                         "type": "http.response.body",
-                        "body": body or KEEP_ALIVE_EVENT,
+                        "body": body or self._reply.keep_alive,
                         "more_body": True,
                     }
                     await send(message)
                 batch = await generation.next()
-            if self._how.include_usage:
-                body += self._reply.usage_event(self._tokens.usage())
-            body += DONE_EVENT
+            body += self._reply.closing(self._tokens.usage(), self._how.include_usage)
         except ApiError as error:
             log_stack(scope, error)
-            body = error.events()
+            body = self._reply.failed(error)
         except Exception:
             logger.exception("a stream failed")
-            body = ApiError(500, "The server failed on this request; its log says why.").events()
+            body = self._reply.failed(ApiError(500, "The server failed on this request; its log says why."))
         await send({"type": "http.response.body", "body": body})
 
     def _events(self, generation: Generation, batch: Batch) -> bytes:

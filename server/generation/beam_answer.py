@@ -84,7 +84,7 @@ class BeamAnswer(Response):
         if self._gone:
             raise ApiError(CLIENT_CLOSED_REQUEST, "The client closed the connection.")
         self._generation = self._client.start(list(self._requests()))
-        found = await _one_each(self._generation)
+        found = await one_each(self._generation)
         if self._round == 0:
             self._tokens.cached_tokens = sum(output.num_cached_tokens for output in found)
         self._round += 1
@@ -132,7 +132,7 @@ class BeamAnswer(Response):
             self._generation.disconnect()
 
 
-async def _one_each(generation: Generation) -> list[RequestOutput]:
+async def one_each(generation: Generation) -> list[RequestOutput]:
     """The single output of each sequence, in their order. Raises ApiError."""
     found: dict[int, RequestOutput] = {}
     while len(found) < len(generation.sequences):

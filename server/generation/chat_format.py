@@ -6,7 +6,7 @@ from typing import Literal
 from msgspec import UNSET
 
 from paddock.server.generation.choice import Piece
-from paddock.server.generation.format import ReplyIdentity
+from paddock.server.generation.format import DoneMarked, ReplyIdentity
 from paddock.server.generation.logprobs import LogprobFormat
 from paddock.server.protocol.replies import (
     ChatChoice,
@@ -38,7 +38,7 @@ class ChatOptions:
     """When the caller wants token ids."""
 
 
-class ChatFormat:
+class ChatFormat(DoneMarked):
     def __init__(self, identity: ReplyIdentity, n: int, options: ChatOptions) -> None:
         self._identity = identity
         self._n = n

@@ -18,7 +18,7 @@ class Piece:
 
     logprobs: list[PositionLogprobs] = field(default_factory=list)
     text_offsets: list[int] = field(default_factory=list)
-    """Per entry of `logprobs`: characters of generated text before that token."""
+    """Per token: characters of generated text before it. They tell tokens of reasoning from others."""
     prompt_logprobs: list[PositionLogprobs] | None = None
     finish_reason: str | None = None
     stop_reason: str | int | None = None
@@ -65,9 +65,10 @@ class Choice:
         last = len(output.new_token_ids) - 1
         for position, token_id in enumerate(output.new_token_ids):
             ends = output.finish_reason == "stop" and position == last and not self._include_stop
-            self._add_token(piece, token_id, not ends)
+            piece.text_offsets.append(self._characters)
             if output.logprobs is not None:
                 piece.logprobs.append(output.logprobs[position])
+            self._add_token(piece, token_id, not ends)
             if piece.finish_reason is not None:
                 self.finished = True
                 break
@@ -81,7 +82,6 @@ class Choice:
     def _add_token(self, piece: Piece, token_id: int, shown: bool) -> None:
         self.num_tokens += 1
         piece.num_tokens += 1
-        piece.text_offsets.append(self._characters)
         if not shown:
             return
         text = self._detokenizer.push(token_id)

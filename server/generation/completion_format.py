@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from paddock.engine.messages import PositionLogprobs
 from paddock.server.generation.choice import Piece
-from paddock.server.generation.format import ReplyIdentity
+from paddock.server.generation.format import DoneMarked, ReplyIdentity
 from paddock.server.generation.logprobs import LogprobFormat
 from paddock.server.protocol.replies import (
     CompletionLogprobs,
@@ -39,7 +39,7 @@ class CompletionOptions:
     """Of each prompt, when the caller wants token ids."""
 
 
-class CompletionFormat:
+class CompletionFormat(DoneMarked):
     """Choice i belongs to prompt i // n; with echo each choice begins with its prompt."""
 
     def __init__(

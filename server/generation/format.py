@@ -1,11 +1,13 @@
-"""What the two endpoints have in common when an answer becomes JSON."""
+"""What the endpoints have in common when an answer becomes JSON."""
 
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
+from paddock.server.errors import ApiError
 from paddock.server.generation.choice import Piece
-from paddock.server.protocol.replies import PromptTokensDetails, Usage
+from paddock.server.protocol.replies import DONE_EVENT, KEEP_ALIVE_EVENT, PromptTokensDetails, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,9 @@ class ReplyIdentity:
 class ReplyFormat(Protocol):
     """Writes an answer as one JSON object, or as server-sent events."""
 
+    keep_alive: bytes
+    """What a stream sends when it has nothing to say for long."""
+
     def opening(self) -> bytes:
         """Events before the first token."""
         ...
@@ -32,9 +37,30 @@ class ReplyFormat(Protocol):
         """Events of a piece of choice `index`; empty when it has nothing to show."""
         ...
 
-    def usage_event(self, usage: Usage) -> bytes: ...
+    def closing(self, usage: Usage, shows_usage: bool) -> bytes:
+        """Events after the last token."""
+        ...
+
+    def failed(self, error: ApiError) -> bytes:
+        """Events that end a stream which has begun, in place of the closing."""
+        ...
 
     def whole(self, pieces: list[Piece], usage: Usage) -> bytes: ...
+
+
+class DoneMarked(ABC):
+    """The end of a stream of chunks: usage when asked for, and a mark."""
+
+    keep_alive = KEEP_ALIVE_EVENT
+
+    @abstractmethod
+    def usage_event(self, usage: Usage) -> bytes: ...
+
+    def closing(self, usage: Usage, shows_usage: bool) -> bytes:
+        return (self.usage_event(usage) if shows_usage else b"") + DONE_EVENT
+
+    def failed(self, error: ApiError) -> bytes:
+        return b"data: " + error.envelope() + b"\n\n" + DONE_EVENT
 
 
 @dataclass(slots=True)

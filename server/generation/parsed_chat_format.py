@@ -1,12 +1,12 @@
 """Replies of /v1/chat/completions whose text is searched for reasoning and calls."""
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 
 from paddock.server.generation.answer_parser import AnswerParser
 from paddock.server.generation.chat_format import ChatFormat, ChatOptions
 from paddock.server.generation.choice import Piece
 from paddock.server.generation.format import ReplyIdentity
+from paddock.server.generation.read_choice import ReadChoice
 from paddock.server.protocol.replies import (
     ChatChoice,
     ChatMessage,
@@ -23,27 +23,12 @@ from paddock.server.protocol.replies import (
 from paddock.server.tools.parts import CallArguments, CallBegin, CallEnd, Content, Part, Reasoning
 
 
-class ParsedChoice:
-    """One choice: its parser, and what the chunks so far have told."""
+class ParsedChoice(ReadChoice):
+    """One choice, and what the chunks so far have told of its calls."""
 
     def __init__(self, parser: AnswerParser) -> None:
-        self.parser = parser
-        self._offsets: list[int] = []
+        super().__init__(parser)
         self._calls = 0
-
-    def parts(self, piece: Piece) -> list[Part]:
-        self._offsets += piece.text_offsets
-        parts = self.parser.push(piece.text)
-        return parts if piece.finish_reason is None else parts + self.parser.finish()
-
-    def finish_reason(self, piece: Piece) -> str | None:
-        """A call cut off is no call: only whole ones are a reason."""
-        called = piece.finish_reason == "stop" and self.parser.whole_calls > 0
-        return "tool_calls" if called else piece.finish_reason
-
-    def reasoning_tokens(self) -> int:
-        """Tokens that begin before the reasoning ends, its marks included."""
-        return bisect_left(self._offsets, self.parser.reasoning_end)
 
     def deltas(self, parts: Iterable[Part], shows_reasoning: bool) -> Iterator[ParsedDelta]:
         for part in parts:

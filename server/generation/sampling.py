@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from paddock.engine.sampling.params import SamplingParams
 from paddock.engine.structured_output.constraint import Constraint
-from paddock.server.errors import bad_request
+from paddock.server.errors import ContextExceededError, bad_request
 from paddock.server.protocol.common import GenerationRequest
 from paddock.server.sampling_defaults import SamplingDefaults
 
@@ -63,7 +63,7 @@ def token_budget(request: GenerationRequest, prompt_tokens: int, limits: ModelLi
     asked = request.token_limit()
     if room < 1 or (asked or 0) > room:
         answer = "" if asked is None else f" and up to {asked} tokens were requested for the answer"
-        raise bad_request(
+        raise ContextExceededError(
             f"This model's maximum context length is {limits.max_model_len} tokens. However, the prompt has "
             f"{prompt_tokens} tokens{answer}. Shorten the prompt or lower max_tokens.",
             "max_tokens" if room > 0 else "messages" if hasattr(request, "messages") else "prompt",

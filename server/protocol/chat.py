@@ -4,8 +4,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from paddock.server.protocol.common import INT64, GenerationRequest
+from paddock.server.protocol.common import GenerationRequest
 from paddock.server.protocol.conversation import Conversation
+from paddock.server.protocol.shared_types import INT64
 from paddock.server.protocol.tools import ToolChoice, check_tool_choice
 
 

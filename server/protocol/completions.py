@@ -1,11 +1,12 @@
 """The request of /v1/completions."""
 
-from collections.abc import Callable
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from paddock.server.protocol.common import INT64, GenerationRequest
+from paddock.server.protocol.common import GenerationRequest
+from paddock.server.protocol.inputs import check_inputs, texts_of, token_lists_of
+from paddock.server.protocol.shared_types import INT64
 
 DEFAULT_MAX_TOKENS = 16
 MAX_CHOICES_IN_ALL = 1_024
@@ -22,15 +23,8 @@ class CompletionRequest(GenerationRequest):
 
     @field_validator("prompt", mode="plain")
     @classmethod
-    def _check_prompt(cls, prompt: object) -> object:
-        # By hand: a prompt may hold a million ids, and a union would report each of them once per branch.
-        if isinstance(prompt, str) or _is_tokens(prompt) or _is_list_of(_is_text, prompt):
-            return prompt
-        if _is_list_of(_is_tokens, prompt):
-            return prompt
-        raise ValueError(
-            "must be a text, a list of texts, a list of token ids, or a list of such lists; none empty"
-        )
+    def _check_prompt(cls, prompt: object) -> Any:
+        return check_inputs(prompt)
 
     @model_validator(mode="after")
     def _check_completion(self) -> Self:
@@ -46,32 +40,12 @@ class CompletionRequest(GenerationRequest):
     @property
     def text_prompts(self) -> list[str]:
         """The prompts, when they came as text."""
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        return self.prompt if isinstance(self.prompt[0], str) else []
+        return texts_of(self.prompt)
 
     @property
     def token_prompts(self) -> list[list[int]]:
         """The prompts, when they came as token ids."""
-        if isinstance(self.prompt, str) or isinstance(self.prompt[0], str):
-            return []
-        return [self.prompt] if isinstance(self.prompt[0], int) else self.prompt
+        return token_lists_of(self.prompt)
 
     def top_logprobs_wanted(self) -> int | None:
         return self.logprobs
-
-
-def _is_list_of(kind: Callable[[object], bool], value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(kind, value))
-
-
-def _is_tokens(value: object) -> bool:
-    return _is_list_of(is_token_id, value)
-
-
-def is_token_id(value: object) -> bool:
-    return type(value) is int and 0 <= value < INT64
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)

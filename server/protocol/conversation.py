@@ -85,6 +85,12 @@ class ToolMessage(_Message):
 Message = Annotated[InstructionMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
 
 
+def text_of(message: Message) -> str:
+    if message.content is None or isinstance(message.content, str):
+        return message.content or ""
+    return "\n".join(part.text for part in message.content)
+
+
 class Conversation(StrictModel):
     messages: Annotated[list[Message], Field(fail_fast=True)] = Field(min_length=1)
     tools: Tools | None = None

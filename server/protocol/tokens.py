@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from paddock.server.protocol.completions import is_token_id
 from paddock.server.protocol.conversation import Conversation
+from paddock.server.protocol.inputs import is_token_id
 from paddock.server.protocol.strict_model import StrictModel
 
 

@@ -1,11 +1,12 @@
 """Open routes: /health (would a new request be served), /ping (is the process sound), /version, /metrics."""
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from paddock import __version__
 from paddock.server.errors import unavailable
+from paddock.server.protocol.route_replies import ServerVersion
+from paddock.server.routes.as_json import as_json
 from paddock.server.serving import Serving
 
 router = APIRouter()
@@ -27,8 +28,8 @@ async def ping(http: Request) -> Response:
 
 
 @router.get("/version")
-async def version() -> JSONResponse:
-    return JSONResponse({"version": __version__})
+async def version() -> Response:
+    return as_json(ServerVersion(__version__))
 
 
 @router.get("/metrics")

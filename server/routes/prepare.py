@@ -98,8 +98,10 @@ def answer(
     made: list[AddRequest],
     reply: ReplyFormat,
     serving: Serving,
+    *,
+    shows_cached: bool = False,
 ) -> Answer | BeamAnswer:
-    """The response that runs these sequences."""
+    """The response that runs these sequences. `shows_cached` counts cached tokens whatever the server was told."""
     frontend = serving.frontend
     serving.metrics.observe_request(request.n, request.token_limit())
     if request.request_id is not None:
@@ -111,7 +113,7 @@ def answer(
     tokens = TokenCount(
         sum(len(prompt.token_ids) for prompt in prompts),
         generates=request.token_limit() != 0,
-        shows_cached=frontend.enable_prompt_tokens_details,
+        shows_cached=shows_cached or frontend.enable_prompt_tokens_details,
     )
     output_log = OutputLog(request_id, frontend.max_log_len) if frontend.enable_log_outputs else None
     if request.use_beam_search:

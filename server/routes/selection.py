@@ -3,11 +3,33 @@
 from fastapi import APIRouter
 
 from paddock.engine.config import FrontendConfig
-from paddock.server.routes import chat, completions, development, health, load, models, tokens
+from paddock.server.routes import (
+    chat,
+    completions,
+    development,
+    embeddings,
+    health,
+    load,
+    messages,
+    models,
+    pooling,
+    responses,
+    scores,
+    stored_responses,
+    tokens,
+)
+from paddock.server.routes.other_runner import TEXT_IS_ELSEWHERE, VECTORS_ARE_ELSEWHERE, refusing
+
+GENERATING = [chat.router, completions.router, responses.router, stored_responses.router, messages.router]
+POOLING = [embeddings.router, pooling.router, scores.router]
 
 
-def routers(frontend: FrontendConfig, *, open_development: bool) -> list[APIRouter]:
-    chosen = [chat.router, completions.router, models.router, health.router, tokens.router]
+def routers(frontend: FrontendConfig, *, open_development: bool, pools: bool = False) -> list[APIRouter]:
+    """`pools` says whether the model is served by the pooling runner; the routes of the other runner are refused."""
+    chosen = [*POOLING, refusing(GENERATING, TEXT_IS_ELSEWHERE)]
+    if not pools:
+        chosen = [*GENERATING, refusing(POOLING, VECTORS_ARE_ELSEWHERE)]
+    chosen += [models.router, health.router, tokens.router]
     if frontend.enable_tokenizer_info_endpoint:
         chosen.append(tokens.info_router)
     if frontend.enable_server_load_tracking:

@@ -3,13 +3,14 @@
 import asyncio
 from typing import Any
 
-import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from paddock.server.generation.sampling import check_tokens
 from paddock.server.protocol.parsing import check_fields, parse_request, read_object
+from paddock.server.protocol.route_replies import Text, Tokens
 from paddock.server.protocol.tokens import DetokenizeRequest, TokenizeMessages, TokenizeText
+from paddock.server.routes.as_json import as_json
 from paddock.server.routes.rendering import encode_messages
 from paddock.server.serving import Serving
 
@@ -41,7 +42,7 @@ async def detokenize(http: Request) -> Response:
     check_tokens(request.tokens, serving.limits, "tokens")
     loop = asyncio.get_running_loop()
     text = await loop.run_in_executor(serving.threads, serving.tokenizer.decode, request.tokens, False)
-    return JSONResponse({"prompt": text})
+    return as_json(Text(text))
 
 
 @info_router.get("/tokenizer_info")
@@ -58,10 +59,4 @@ def _tokens(token_ids: list[int], with_texts: bool, serving: Serving) -> Respons
     texts = None
     if with_texts:
         texts = [serving.tokenizer.token_bytes(token_id).decode("utf-8", "replace") for token_id in token_ids]
-    reply = {
-        "count": len(token_ids),
-        "max_model_len": serving.limits.max_model_len,
-        "tokens": token_ids,
-        "token_strs": texts,
-    }
-    return Response(msgspec.json.encode(reply), media_type="application/json")
+    return as_json(Tokens(len(token_ids), serving.limits.max_model_len, token_ids, texts))

@@ -19,6 +19,16 @@ class NoTokenizer(Tokenizer):
     def encode(self, text: str, add_special_tokens: bool) -> NoReturn:
         raise no_text("send the prompt as token ids to /v1/completions", "prompt")
 
+    def encode_input(
+        self,
+        text: str,
+        second: str | None = None,
+        *,
+        add_special_tokens: bool = True,
+        longest: int | None = None,
+    ) -> NoReturn:
+        raise no_text("send the input as token ids", "input")
+
     def decode(self, token_ids: list[int], skip_special_tokens: bool) -> NoReturn:
         raise no_text("token ids cannot be made into text", "tokens")
 

@@ -13,12 +13,12 @@ from transformers import PreTrainedTokenizer, PreTrainedTokenizerBase
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES, tokenizer_class_from_name
 
 from paddock.engine.models.transformers_backend.custom_class import custom_class, first_line
-from paddock.server.tokens.byte_level import piece_bytes
+from paddock.engine.structured_output.token_bytes import fallback_bytes, piece_bytes
 from paddock.server.tokens.detokenizer import Detokenizer, HeldBackDetokenizer
+from paddock.server.tokens.inputs import EncodedInput, first_of_second
 from paddock.server.tokens.tokenizer import (
     Tokenizer,
     TokenizerError,
-    fallback_bytes,
     read_tokenizer_config,
 )
 
@@ -39,6 +39,27 @@ class PythonTokenizer(Tokenizer):
     def encode(self, text: str, add_special_tokens: bool) -> list[int]:
         with self._lock:
             return [int(each) for each in self._inner.encode(text, add_special_tokens=add_special_tokens)]
+
+    def encode_input(
+        self,
+        text: str,
+        second: str | None = None,
+        *,
+        add_special_tokens: bool = True,
+        longest: int | None = None,
+    ) -> EncodedInput:
+        with self._lock:
+            found = self._inner(
+                text,
+                second,
+                add_special_tokens=add_special_tokens,
+                truncation=longest is not None,
+                max_length=longest,
+                return_token_type_ids=True,
+            )
+        return EncodedInput(
+            [int(each) for each in found["input_ids"]], first_of_second(found["token_type_ids"])
+        )
 
     def decode(self, token_ids: list[int], skip_special_tokens: bool) -> str:
         """Ids without an entry have no text. Nothing is tidied up, since that would change text already sent."""

@@ -7,8 +7,9 @@ from typing import Any
 
 import tokenizers
 
-from paddock.server.tokens.byte_level import piece_bytes
+from paddock.engine.structured_output.token_bytes import fallback_bytes, piece_bytes
 from paddock.server.tokens.detokenizer import ByteLevelDetokenizer, Detokenizer, WindowDetokenizer
+from paddock.server.tokens.inputs import EncodedInput, first_of_second, kept_lengths
 
 SPECIAL_TOKEN_NAMES = (
     "bos_token",
@@ -49,6 +50,30 @@ class Tokenizer:
     def encode_all(self, texts: list[str], add_special_tokens: bool) -> list[list[int]]:
         """Each text on its own, one after the other: a request takes one core of a shared machine, not all."""
         return [self.encode(text, add_special_tokens) for text in texts]
+
+    def encode_input(
+        self,
+        text: str,
+        second: str | None = None,
+        *,
+        add_special_tokens: bool = True,
+        longest: int | None = None,
+    ) -> EncodedInput:
+        """A text, or a pair, with what the tokenizer puts around it. `longest` cuts the texts at their ends, never
+        the special tokens."""
+        first = self._tokenizer.encode(text, add_special_tokens=False)
+        pair = None if second is None else self._tokenizer.encode(second, add_special_tokens=False)
+        if longest is not None:
+            specials = (
+                self._tokenizer.num_special_tokens_to_add(pair is not None) if add_special_tokens else 0
+            )
+            room = max(0, longest - specials)
+            kept = kept_lengths(len(first), 0 if pair is None else len(pair), room)
+            first.truncate(kept[0])
+            if pair is not None:
+                pair.truncate(kept[1])
+        whole = self._tokenizer.post_process(first, pair, add_special_tokens)
+        return EncodedInput(whole.ids, first_of_second(whole.type_ids))
 
     def decode(self, token_ids: list[int], skip_special_tokens: bool) -> str:
         text: str = self._tokenizer.decode(token_ids, skip_special_tokens=skip_special_tokens)
@@ -130,13 +155,6 @@ def read_tokenizer_config(folder: Path) -> dict[str, Any]:
 
 def _is_byte_level(tokenizer: tokenizers.Tokenizer) -> bool:
     return isinstance(tokenizer.decoder, tokenizers.decoders.ByteLevel)
-
-
-def fallback_bytes(piece: str) -> bytes:
-    """Of an entry of a SentencePiece vocabulary, which names single bytes as `<0x0A>` and writes spaces as U+2581."""
-    if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
-        return bytes.fromhex(piece[3:5])
-    return piece.replace("▁", " ").encode()
 
 
 def _token_text(value: object) -> str | None:

@@ -1,12 +1,14 @@
-"""The tiny model calls tools and thinks, asked with the official client."""
+"""The tiny model calls tools and thinks, asked with the official clients, and with all that the document allows."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import openai
 import pytest
+from conformance import ask_all
 from serving import TINY_MODEL, Serve, failed_start
 
 TOOLS: Any = [
@@ -30,13 +32,21 @@ TOOLS: Any = [
 WEATHER: Any = [{"role": "user", "content": "What is the weather in Oslo?"}]
 BOTH: Any = [{"role": "user", "content": "What is the weather in Berlin? How many people live in Madrid?"}]
 CAPITAL: Any = [{"role": "user", "content": "What is the capital of France?"}]
+SKY = json.dumps({"temperature": 7, "sky": "rainy"})
 THINKING: Any = {"chat_template_kwargs": {"enable_thinking": True}}
 
 
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     flags = ["--served-model-name", "tiny", "--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
-    with Serve(tmp_path_factory.mktemp("serve") / "log", *flags, "--reasoning-parser", "qwen3") as serve:
+    flags += [
+        "--enable-tokenizer-info-endpoint",
+        "--enable-server-load-tracking",
+        "--reasoning-parser",
+        "qwen3",
+    ]
+    environ = {"PADDOCK_SERVER_DEV_MODE": "1"}
+    with Serve(tmp_path_factory.mktemp("serve") / "log", *flags, environ=environ) as serve:
         yield serve
 
 
@@ -93,8 +103,7 @@ def test_a_streaming_loop_calls_and_then_reports_the_result(client: openai.OpenA
         messages.append(choice.message.model_dump(exclude_none=True))
         for call in choice.message.tool_calls:
             asked.append(json.loads(call.function.arguments)["city"])
-            result = json.dumps({"temperature": 7, "sky": "rainy"})
-            messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": SKY})
         assert len(asked) < 4
     assert asked == ["Oslo"]
     assert choice.message.content.endswith("in Oslo, with 7 degrees.")
@@ -118,6 +127,63 @@ def test_without_thinking_there_is_no_reasoning(client: openai.OpenAI) -> None:
     message = ask(client, CAPITAL).message
     assert not hasattr(message, "reasoning")
     assert "Paris" in message.content
+
+
+def test_the_responses_api_runs_the_same_loop_by_previous_response_id(client: openai.OpenAI) -> None:
+    tools: Any = [{"type": "function", **tool["function"]} for tool in TOOLS]
+    asked: dict[str, Any] = {"model": "tiny", "tools": tools, "temperature": 0, "max_output_tokens": 96}
+    with client.responses.stream(input=WEATHER, **asked) as stream:
+        first = stream.get_final_response()
+    [call] = first.output
+    assert call.type == "function_call"
+    assert (call.name, json.loads(call.arguments)) == ("get_weather", {"city": "Oslo"})
+    result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": SKY}
+    second = client.responses.create(input=[result], previous_response_id=first.id, **asked)
+    assert second.output_text.endswith("in Oslo, with 7 degrees.")
+
+
+def test_the_responses_api_shows_thinking_in_a_message_of_a_schema(client: openai.OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "input": CAPITAL, "temperature": 0, "extra_body": THINKING}
+    reasoning, message = client.responses.create(**asked).output
+    assert (reasoning.type, message.type) == ("reasoning", "message")
+    schema = {"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"]}
+    form: Any = {"format": {"type": "json_schema", "name": "it", "schema": schema, "strict": True}}
+    answer = client.responses.create(model="tiny", input=CAPITAL, text=form, max_output_tokens=96)
+    assert isinstance(json.loads(answer.output_text)["a"], bool)
+
+
+def test_anthropics_client_runs_the_same_loop(serve: Serve) -> None:
+    tools: Any = [{**tool["function"], "input_schema": tool["function"]["parameters"]} for tool in TOOLS]
+    for tool in tools:
+        del tool["parameters"]
+    asked: Any = {"model": "tiny", "tools": tools, "max_tokens": 96}
+    with anthropic.Anthropic(base_url=serve.url, api_key="none", max_retries=0) as client:
+        with client.messages.stream(messages=WEATHER, extra_body={"temperature": 0}, **asked) as stream:
+            first = stream.get_final_message()
+        [call] = first.content
+        assert call.type == "tool_use"
+        assert (call.name, call.input, first.stop_reason) == ("get_weather", {"city": "Oslo"}, "tool_use")
+        result = {"type": "tool_result", "tool_use_id": call.id, "content": SKY}
+        turns = [
+            *WEATHER,
+            {"role": "assistant", "content": first.content},
+            {"role": "user", "content": [result]},
+        ]
+        second = client.messages.create(messages=turns, extra_body={"temperature": 0}, **asked)
+        assert second.content[0].text.endswith("in Oslo, with 7 degrees.")  # type: ignore[union-attr]
+        adaptive: Any = {"type": "adaptive"}
+        thought = client.messages.create(model="tiny", max_tokens=96, messages=CAPITAL, thinking=adaptive)
+        assert thought.content[0].type == "thinking"
+
+
+@pytest.mark.parametrize(
+    "examples", [2, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
+)
+def test_every_answer_is_one_that_the_document_tells_of(serve: Serve, examples: int) -> None:
+    seen = ask_all(serve.url, examples)
+    assert all(statuses <= {200, 400, 404} for statuses in seen.values())
+    assert {"POST /v1/responses", "POST /v1/messages", "POST /v1/chat/completions"} <= seen.keys()
+    assert serve.is_healthy()
 
 
 PLUGIN = """

@@ -38,6 +38,11 @@ class EchoEngine(threading.Thread):
         self._eos = tokenizer.encode("<|im_end|>", False)[0]
         self._steps = 0
         self.running: dict[str, tuple[bytes, AddRequest, list[int]]] = {}
+        self.forget()
+        self._over = threading.Event()
+
+    def forget(self) -> None:
+        """Behave as at the start, and know no earlier request."""
         self.seen: list[AddRequest] = []
         self.aborted: list[str] = []
         self.script: str | list[int] | None = None
@@ -47,7 +52,10 @@ class EchoEngine(threading.Thread):
         self.silent = False
         self.resets = 0
         self.fault: str | None = None
-        self._over = threading.Event()
+
+    def last_prompt(self) -> str:
+        """The newest request's prompt as text, special tokens included."""
+        return self._tokenizer.decode(self.seen[-1].prompt_token_ids, False)
 
     def run(self) -> None:
         while not self._over.is_set():

@@ -4,6 +4,7 @@ from paddock.server.tools.incremental import Parsing
 from paddock.server.tools.json_call import named_call
 from paddock.server.tools.parser import ToolParser
 from paddock.server.tools.registry import register_tool_parser
+from paddock.server.tools.section import calls_of_section
 from paddock.server.tools.source import Source
 
 SECTION_BEGIN = "<｜tool▁calls▁begin｜>"
@@ -19,20 +20,18 @@ class DeepSeekV3Parser(ToolParser):
     markers = (SECTION_BEGIN, SECTION_END, CALL_BEGIN, CALL_END, SEPARATOR)
 
     def grammar(self, source: Source) -> Parsing[None]:
-        yield from self.calls_at(_calls, SECTION_BEGIN)
+        yield from self.calls_at(_section, SECTION_BEGIN)
 
 
-def _calls(source: Source) -> Parsing[None]:
-    while True:
-        yield from source.skip_space()
-        if (yield from source.expect(CALL_BEGIN, SECTION_END)) == SECTION_END:
-            return
-        yield from source.take_until(SEPARATOR, limit=MAX_NAME)  # the kind of tool: always "function"
-        name = (yield from source.take_until("\n", limit=MAX_NAME)).strip()
-        yield from source.peek_past_space()
-        yield from source.expect("```json")
-        yield from named_call(source, name)
-        yield from source.skip_space()
-        yield from source.takes("```")
-        yield from source.skip_space()
-        yield from source.takes(CALL_END)
+def _section(source: Source) -> Parsing[None]:
+    yield from calls_of_section(source, _call, CALL_BEGIN, CALL_END, SECTION_END)
+
+
+def _call(source: Source) -> Parsing[None]:
+    yield from source.take_until(SEPARATOR, limit=MAX_NAME)  # the kind of tool: always "function"
+    name = (yield from source.take_until("\n", limit=MAX_NAME)).strip()
+    yield from source.peek_past_space()
+    yield from source.expect("```json")
+    yield from named_call(source, name)
+    yield from source.skip_space()
+    yield from source.takes("```")

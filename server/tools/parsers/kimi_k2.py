@@ -4,6 +4,7 @@ from paddock.server.tools.incremental import Parsing
 from paddock.server.tools.json_call import named_call
 from paddock.server.tools.parser import ToolParser
 from paddock.server.tools.registry import register_tool_parser
+from paddock.server.tools.section import calls_of_section
 from paddock.server.tools.source import Source
 
 SECTION_BEGIN = "<|tool_calls_section_begin|>"
@@ -19,17 +20,15 @@ class KimiK2Parser(ToolParser):
     markers = (SECTION_BEGIN, SECTION_END, CALL_BEGIN, ARGUMENT_BEGIN, CALL_END)
 
     def grammar(self, source: Source) -> Parsing[None]:
-        yield from self.calls_at(_calls, SECTION_BEGIN)
+        yield from self.calls_at(_section, SECTION_BEGIN)
 
 
-def _calls(source: Source) -> Parsing[None]:
-    while True:
-        yield from source.skip_space()
-        if (yield from source.expect(CALL_BEGIN, SECTION_END)) == SECTION_END:
-            return
-        call_id = (yield from source.take_until(ARGUMENT_BEGIN, limit=MAX_ID)).strip()
-        name = call_id.removeprefix("functions.").rpartition(":")[0] or call_id
-        # The model knows its calls by these ids, and wants them back with the results.
-        yield from named_call(source, name, call_id)
-        yield from source.skip_space()
-        yield from source.takes(CALL_END)
+def _section(source: Source) -> Parsing[None]:
+    yield from calls_of_section(source, _call, CALL_BEGIN, CALL_END, SECTION_END)
+
+
+def _call(source: Source) -> Parsing[None]:
+    call_id = (yield from source.take_until(ARGUMENT_BEGIN, limit=MAX_ID)).strip()
+    name = call_id.removeprefix("functions.").rpartition(":")[0] or call_id
+    # The model knows its calls by these ids, and wants them back with the results.
+    yield from named_call(source, name, call_id)

@@ -22,6 +22,8 @@ from paddock.server.generation.sampling import ModelLimits
 from paddock.server.http_server import HttpServer
 from paddock.server.listener import bind
 from paddock.server.metrics import Metrics
+from paddock.server.pooling.pooling_model import PoolingModel
+from paddock.server.responses.store import ResponseStore
 from paddock.server.sampling_defaults import SamplingDefaults
 from paddock.server.serving import Serving
 from paddock.server.tokens.tokenizer import Tokenizer
@@ -119,7 +121,11 @@ class RunningServer:
         log_requests: bool = False,
         development: dict[str, Any] | None = None,
         reasoning_parser: str = "",
+        stores: bool = True,
+        pooling: PoolingModel | None = None,
     ) -> None:
+        self._stores = stores
+        self._pooling = pooling
         self._reasoning_parser = reasoning_parser
         self._listener = bind("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -153,6 +159,8 @@ class RunningServer:
             metrics=self.metrics,
             frontend=frontend,
             parsers=AnswerParsers.load(frontend, self._reasoning_parser, tokenizer),
+            responses=ResponseStore() if self._stores else None,
+            pooling=self._pooling,
             log_requests=self._log_requests,
             development=self._development,
         )
@@ -191,6 +199,7 @@ def start_server(byte_level_folder: Path, engine: EchoEngine) -> Iterator[Callab
         log_requests: bool = False,
         development: dict[str, Any] | None = None,
         reasoning_parser: str = "",
+        pooling: PoolingModel | None = None,
         **frontend: Any,
     ) -> RunningServer:
         limits = ModelLimits(CONTEXT, VOCABULARY, 5, priority)
@@ -202,6 +211,7 @@ def start_server(byte_level_folder: Path, engine: EchoEngine) -> Iterator[Callab
             log_requests=log_requests,
             development=development,
             reasoning_parser=reasoning_parser,
+            pooling=pooling,
         )
         started.append(server)
         return server
@@ -223,18 +233,46 @@ def http(server: RunningServer) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def shared_http(
-    byte_level_folder: Path, tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
-    """For tests that leave the server as it was: one server for all of a file."""
+def module_engine(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EchoEngine]:
     engine = EchoEngine(f"ipc://{tmp_path_factory.mktemp('engine')}/engine.sock", tokenizer)
     engine.start()
-    limits = ModelLimits(CONTEXT, VOCABULARY, 5)
-    server = RunningServer(byte_level_folder, engine.address, FrontendConfig(), limits)
-    with httpx.Client(base_url=server.url, timeout=20) as client:
-        yield client
-    server.stop()
+    yield engine
     engine.stop()
+
+
+@pytest.fixture
+def shared_engine(module_engine: EchoEngine) -> EchoEngine:
+    """As it was at the start."""
+    module_engine.forget()
+    return module_engine
+
+
+@pytest.fixture(scope="module")
+def start_shared(
+    byte_level_folder: Path, module_engine: EchoEngine
+) -> Iterator[Callable[..., RunningServer]]:
+    """Servers for all of a file, of one engine."""
+    started: list[RunningServer] = []
+
+    def start(reasoning_parser: str = "", stores: bool = True, **frontend: Any) -> RunningServer:
+        limits = ModelLimits(CONTEXT, VOCABULARY, 5)
+        server = RunningServer(
+            byte_level_folder, module_engine.address, FrontendConfig(**frontend), limits,
+            reasoning_parser=reasoning_parser, stores=stores,
+        )  # fmt: skip
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_http(start_shared: Callable[..., RunningServer]) -> Iterator[httpx.Client]:
+    """For tests that leave the server as it was: one server for all of a file."""
+    with httpx.Client(base_url=start_shared().url, timeout=20) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

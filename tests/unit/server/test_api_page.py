@@ -8,15 +8,27 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from paddock.engine.config import FrontendConfig
+from paddock.server.protocol import messages, responses
 from paddock.server.protocol.chat import ChatRequest
 from paddock.server.protocol.completions import CompletionRequest
+from paddock.server.protocol.messages import CountTokensRequest, MessagesRequest
+from paddock.server.protocol.pooling import (
+    ClassifyRequest,
+    EmbeddingRequest,
+    PoolingRequest,
+    RerankRequest,
+    ScoreRequest,
+)
+from paddock.server.protocol.responses import CountRequest, ResponseRequest
 from paddock.server.protocol.tokens import DetokenizeRequest, TokenizeMessages, TokenizeText
 from paddock.server.protocol.unsupported import NO_EFFECT, NOTHING_ASKED
 from paddock.server.routes.selection import routers
 
 PAGE = (Path(__file__).parents[3] / "docs/api.md").read_text()
 REQUESTS: list[type[BaseModel]] = [
-    ChatRequest, CompletionRequest, TokenizeText, TokenizeMessages, DetokenizeRequest,
+    ChatRequest, CompletionRequest, TokenizeText, TokenizeMessages, DetokenizeRequest, EmbeddingRequest,
+    PoolingRequest, ClassifyRequest, ScoreRequest, RerankRequest, ResponseRequest, CountRequest, MessagesRequest,
+    CountTokensRequest,
 ]  # fmt: skip
 
 
@@ -39,6 +51,16 @@ def test_the_page_names_every_request_field_and_no_other() -> None:
 )
 def test_the_page_names_what_has_no_effect_and_what_is_refused(title: str, names: set[str]) -> None:
     assert set(re.findall(r"`(\w+)`", section(title))) == names
+
+
+@pytest.mark.parametrize(
+    ("api", "names"),
+    [("Responses", {*responses.NO_EFFECT, *responses.REFUSED}), ("Messages", messages.NO_EFFECT)],
+)
+def test_the_page_says_what_is_read_without_effect_there(api: str, names: set[str]) -> None:
+    text = section("Request fields that work").partition(f"### {api}\n")[2].partition("\n### ")[0]
+    prose = " ".join(line for line in text.splitlines() if not line.startswith("|"))
+    assert names <= set(re.findall(r"`(\w+)`", prose))
 
 
 def test_the_page_names_every_route_and_no_other() -> None:

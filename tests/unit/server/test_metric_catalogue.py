@@ -36,12 +36,14 @@ def wire_name(family: Family) -> str:
 def families(text: str) -> dict[str, Family]:
     """As scraped; what Python's own runtime and the process export is left out."""
     found = {wire_name(family): family for family in text_string_to_metric_families(text)}
-    return {name: family for name, family in found.items() if name.startswith(("vllm:", "http_"))}
+    return {name: family for name, family in found.items() if name.startswith(("vllm:", "paddock:", "http_"))}
 
 
 def test_every_metric_has_exactly_one_fate() -> None:
     fates = [*EXPORTED, *DEPRECATED, *ABSENT]
-    companions = {name for name in EXPORTED if name.startswith("http_") and name != "http_requests_total"}
+    companions = {name for name in EXPORTED if name.startswith(("http_", "paddock:"))} - {
+        "http_requests_total"
+    }
 
     assert len(fates) == len(set(fates))
     assert set(fates) - companions == set(BY_NAME)

@@ -7,9 +7,9 @@ import httpx
 import jsonschema
 import pytest
 
-from paddock.server.openapi import REQUESTS
+from paddock.server.openapi_answers import REQUESTS
 
-WITHOUT_BODY = {"/ping", "/reset_prefix_cache"}
+WITHOUT_BODY = {"/ping", "/reset_prefix_cache", "/v1/responses/{response_id}/cancel"}
 PAGES = ["/openapi.json", "/docs", "/redoc"]
 
 
@@ -85,7 +85,7 @@ def test_a_key_guards_the_pages_and_stands_in_the_document(start_server: Callabl
     assert httpx.get(url + "/openapi.json").status_code == 401
     document = httpx.get(url + "/openapi.json", headers={"authorization": "Bearer k"}).json()
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
-    assert document["paths"]["/v1/models"]["get"]["security"] == [{"key": []}]
+    assert document["paths"]["/v1/models"]["get"]["security"] == [{"key": []}, {"header": []}]
     assert "security" not in document["paths"]["/health"]["get"]
 
 

@@ -18,6 +18,8 @@ from transformers import AutoTokenizer, dynamic_module_utils
 from paddock.engine.config import ModelConfig
 from paddock.engine.models.errors import CheckpointError
 from paddock.engine.models.transformers_backend import custom_class
+from paddock.server.bench.errors import BenchError
+from paddock.server.bench.tokens import LocalTokens
 from paddock.server.tokens.choice import load_tokenizer
 from paddock.server.tokens.tokenizer import Tokenizer, TokenizerError
 
@@ -163,6 +165,12 @@ def test_a_repositorys_own_tokenizer_runs_with_the_flag_only(own: Path) -> None:
     assert found.special_tokens == {"eos_token": "<end>"}
     with pytest.raises(TokenizerError, match=r"has no tokenizer.json.*--trust-remote-code"):
         load_tokenizer(ModelConfig(), own)
+
+
+def test_a_benchmark_counts_with_it_when_told_to(own: Path) -> None:
+    assert LocalTokens.load(str(own), trust_remote_code=True).encode("abc") == [65, 66, 67]
+    with pytest.raises(BenchError, match=r"has no tokenizer\.json"):
+        LocalTokens.load(str(own))
 
 
 def test_code_beside_a_tokenizer_json_is_taken_with_the_flag_only(own: Path, byte_level_folder: Path) -> None:

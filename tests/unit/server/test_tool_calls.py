@@ -39,11 +39,6 @@ def client(server: Any) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def prompt_of(engine: Any, tokenizer: Any) -> str:
-    text: str = tokenizer.decode(engine.seen[-1].prompt_token_ids, False)
-    return text
-
-
 def test_a_whole_answer_has_the_calls_and_no_content(client: openai.OpenAI, engine: Any) -> None:
     engine.script = f"{CALL}\n{CALL.replace('1', '2')}"
     choice = client.chat.completions.create(model="tiny", messages=HELLO, tools=[ADD]).choices[0]
@@ -137,17 +132,15 @@ def test_token_ids_and_logprobs_come_once_for_each_token(server: Any, engine: An
     assert len(token_ids) == len(logprobs) == len(engine._answer(engine.seen[0]))
 
 
-def test_the_template_sees_the_tools_as_they_were_sent(
-    client: openai.OpenAI, engine: Any, tokenizer: Any
-) -> None:
+def test_the_template_sees_the_tools_as_they_were_sent(client: openai.OpenAI, engine: Any) -> None:
     engine.script = "ok"
     client.chat.completions.create(model="tiny", messages=HELLO, tools=[ADD])
-    assert json.loads(re.findall(r"^\[(.*)\]user:Hi", prompt_of(engine, tokenizer))[0]) == ADD
+    assert json.loads(re.findall(r"^\[(.*)\]user:Hi", engine.last_prompt())[0]) == ADD
 
 
 @pytest.mark.parametrize("excluded", [False, True])
 def test_tool_choice_none_parses_nothing_and_hides_the_tools_when_told(
-    start_server: Callable[..., Any], engine: Any, tokenizer: Any, excluded: bool
+    start_server: Callable[..., Any], engine: Any, excluded: bool
 ) -> None:
     engine.script = CALL
     url = start_server(**FLAGS, exclude_tools_when_tool_choice_none=excluded).url
@@ -155,7 +148,7 @@ def test_tool_choice_none_parses_nothing_and_hides_the_tools_when_told(
     choice = httpx.post(url + CHAT, json=body).json()["choices"][0]
     assert (choice["message"]["content"], choice["finish_reason"]) == (CALL, "stop")
     assert "tool_calls" not in choice["message"]
-    assert prompt_of(engine, tokenizer).startswith("user:Hi" if excluded else "[{")
+    assert engine.last_prompt().startswith("user:Hi" if excluded else "[{")
 
 
 def test_tools_need_the_flags_unless_the_model_may_not_call(
@@ -178,7 +171,7 @@ def test_a_template_that_shows_no_tools_refuses_them(start_server: Callable[...,
 
 
 def test_a_models_own_template_for_tools_serves_prompts_with_tools(
-    start_server: Callable[..., Any], engine: Any, tokenizer: Any, byte_level_folder: Path, tmp_path: Path
+    start_server: Callable[..., Any], engine: Any, byte_level_folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "tokenizer.json").write_bytes((byte_level_folder / "tokenizer.json").read_bytes())
     named = [
@@ -189,7 +182,7 @@ def test_a_models_own_template_for_tools_serves_prompts_with_tools(
     url = start_server(folder=tmp_path, enable_auto_tool_choice=True, tool_call_parser="hermes").url
     for fields, prompt in (({}, "plain"), ({"tools": [ADD, ADD]}, "2 tools")):
         assert httpx.post(url + CHAT, json={"messages": HELLO, **fields, "max_tokens": 1}).status_code == 200
-        assert prompt_of(engine, tokenizer) == prompt
+        assert engine.last_prompt() == prompt
 
 
 NAMED = {"type": "function", "function": {"name": "add"}}
@@ -219,7 +212,7 @@ def test_wrong_tool_fields_are_refused_by_name(server: Any, fields: dict[str, An
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, param), refused.text
 
 
-def test_tokenize_counts_the_tools_as_a_chat_does(server: Any, engine: Any, tokenizer: Any) -> None:
+def test_tokenize_counts_the_tools_as_a_chat_does(server: Any, engine: Any) -> None:
     engine.script = "ok"
     body = {"messages": HELLO, "tools": [ADD]}
     tokens = httpx.post(server.url + "/tokenize", json=body).json()["tokens"]

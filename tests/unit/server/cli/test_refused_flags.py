@@ -42,7 +42,10 @@ def said(words: list[str], status: int, capsys: Output) -> str:
         (["--hf-split", "train"], "--hf-split: data sets of the hub need a library"),
         (["--no-stream"], "--no-stream: data sets of the hub need a library"),
         (["--backend", "openai-audio"], "--backend openai-audio: no model that hears is served"),
-        (["--trust-remote-code"], "--trust-remote-code: no code of a model's is ever run"),
+        (
+            ["--trust-remote-code"],
+            "--trust-remote-code is for the code of a tokenizer: name one with --tokenizer",
+        ),
         (["--tokenizer-mode", "slow"], "--tokenizer-mode slow: a tokenizer is read from its tokenizer.json"),
         (
             ["--burstiness", "2"],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from paddock.server.cli.status import status
-from paddock.server.cli.status_screen import is_fine, is_waiting, screen
+from paddock.server.cli.status_screen import is_downloading, is_fine, is_waiting, screen
 
 NOW = datetime(2026, 1, 1, 12, 3, tzinfo=UTC)
 CREATED = "2026-01-01T12:00:00Z"
@@ -35,7 +35,8 @@ def service(observed: int = 2, **conditions: tuple[str, str]) -> dict[str, Any]:
             "ready": "1/2",
             "url": "http://qwen3.models.svc",
             "configuration": [
-                {"argument": "max-model-len", "value": "1024", "origin": "spec.model.maxModelLen"}
+                {"argument": "max-model-len", "value": "1024", "origin": "spec.model.maxModelLen"},
+                {"argument": "model", "value": "pvc://models/qwen3", "origin": "spec.model.uri"},
             ],
         },
     }
@@ -60,6 +61,7 @@ def test_a_healthy_service_is_fine_and_says_where_to_ask() -> None:
         "qwen3 in models: serving, 1/2 replicas ready, 3m old\n"
         "  url        http://qwen3.models.svc\n"
         "  model      pvc://models/qwen3\n"
+        "  plan       not made yet\n"
         "  arguments  max-model-len=1024\n"
         "\n"
         "POD        NODE    AGE  RESTARTS  STATE\n"
@@ -67,6 +69,46 @@ def test_a_healthy_service_is_fine_and_says_where_to_ask() -> None:
         "\n"
         "nothing is wrong\n"
     )
+
+
+PLAN = {"podsPerReplica": 2, "gpusPerPod": 4, "basis": "not known yet"}
+FIGURES = {"weightBytes": 141_100_000_000, "kvBytesPerToken": 327_680, "kvTokensPerReplica": 41_232}
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        (PLAN, "2 pods of 4 accelerators in a replica; not known yet"),
+        (
+            {**PLAN, **FIGURES},
+            (
+                "2 pods of 4 accelerators in a replica; 141.1 GB of weights, 327680 bytes of cache for a token, room for 41232 "
+                "tokens (not known yet)"
+            ),
+        ),
+        ({"podsPerReplica": 1, "gpusPerPod": 0}, "1 pod in a replica"),
+    ],
+)
+def test_the_plan_is_told_as_far_as_it_is_known(plan: dict[str, Any], said: str) -> None:
+    resource = service()
+    resource["status"]["plan"] = plan
+    assert f"  plan       {said}\n" in screen(resource, [], {}, NOW)
+
+
+def test_a_replica_of_several_pods_shows_what_it_waits_for() -> None:
+    resource = service()
+    resource["status"]["plan"] = PLAN
+    back_off = {"waiting": {"reason": "CrashLoopBackOff"}}
+    labels = [{"paddock.dev/group": group} for group in "01"]
+    pods = [
+        pod("qwen3-0-0", True, {"running": {}}, labels=labels[0]),
+        pod("qwen3-0-1", True, {"running": {}}, labels=labels[0]),
+        pod("qwen3-1-0", False, {"running": {}}, labels=labels[1]),
+        pod("qwen3-1-1", False, back_off, labels=labels[1]),
+    ]
+    text = screen(resource, pods, {}, NOW)
+    assert "REPLICA  PODS READY  STATE\n0        2/2         whole\n" in text
+    assert "1        0/2         waits for qwen3-1-1: CrashLoopBackOff\n" in text
 
 
 def test_a_pod_that_loads_shows_how_far_it_is() -> None:
@@ -99,6 +141,16 @@ def test_what_is_wrong_comes_with_what_to_do(condition: dict[str, tuple[str, str
 
     assert all(word in text for word in [*words, "no pods"])
     assert not is_fine(service(**condition))
+
+
+def test_a_pod_that_downloads_its_model_shows_how_far_it_is() -> None:
+    starting = pod("qwen3-0-0", False, {"waiting": {"reason": "PodInitializing"}})
+    starting["status"]["initContainerStatuses"] = [{"name": "download", "state": {"running": {}}}]
+    line = "2026-01-01 12:02:59,000 INFO paddock.server.fetch.progress: downloading: 1.2 GB of 3.4 GB (35 %)"
+
+    assert is_downloading(starting)
+    assert "  downloading: 1.2 GB of 3.4 GB (35 %)" in screen(service(), [starting], {"qwen3-0-0": line}, NOW)
+    assert "  downloading\n" in screen(service(), [starting], {}, NOW)
 
 
 def test_a_change_that_the_operator_has_not_seen_is_not_fine() -> None:

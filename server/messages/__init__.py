@@ -1,0 +1,1 @@
+"""The Messages API, in the form that Anthropic's client speaks."""
