@@ -24,6 +24,7 @@ from paddock.server.http_protocol import Limits
 from paddock.server.http_server import HttpServer
 from paddock.server.metric_table import hidden_names
 from paddock.server.metrics import Metrics
+from paddock.server.responses.store import ResponseStore
 from paddock.server.serving import Serving
 from paddock.server.startup import Assets, StartError, Timeouts
 from paddock.server.stats_log import follow_stats
@@ -177,6 +178,8 @@ class ApiServer:
             frontend=config.frontend,
             parsers=self._assets.parsers,
             constraints=self._assets.constraints,
+            pooling=self._assets.pooling,
+            responses=ResponseStore() if self._place.count == 1 else None,
             log_requests=config.service.enable_log_requests,
             development=effective(Sourced(config, {})) if in_development(os.environ) else None,
             created=self._place.created,
@@ -193,10 +196,13 @@ class ApiServer:
             "serving %s at %s (%s, context %d tokens, %s cache blocks of %d tokens)",
             self._names[0], where, ready.model_dtype, ready.max_model_len, blocks, ready.block_size,
         )  # fmt: skip
-        body = f'{{"model":"{self._names[0]}","messages":[{{"role":"user","content":"Hello"}}]}}'
+        example, body = f"{curl}/chat/completions", '"messages":[{"role":"user","content":"Hello"}]'
+        if self._assets.pooling is not None:
+            example, body = f"{curl.removesuffix('/v1')}/pooling", '"input":"Hello"'
         logger.info(
-            "try: curl %s/chat/completions%s -H 'Content-Type: application/json' -d '%s'", curl, key, body
-        )
+            "try: curl %s%s -H 'Content-Type: application/json' -d '{\"model\":\"%s\",%s}'",
+            example, key, self._names[0], body,
+        )  # fmt: skip
 
     def _ways_in(self) -> tuple[str, str]:
         """Where the API is, and how curl gets there."""

@@ -25,7 +25,10 @@ def create_app(serving: Serving, frontend: FrontendConfig) -> ASGIApp:
     app.router.redirect_slashes = False
     app.state.serving = serving
     routes = list(app.routes)
-    for router in routers(frontend, open_development=serving.development is not None):
+    chosen = routers(
+        frontend, open_development=serving.development is not None, pools=serving.pooling is not None
+    )
+    for router in chosen:
         app.include_router(router)
         routes += router.routes
     layers: ASGIApp = BodyLimit(app)

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from paddock.server.messages.errors import envelope, speaks_messages
 from paddock.server.middleware.request_id import request_id_of
 
 logger = logging.getLogger("paddock.server.errors")
@@ -48,12 +50,19 @@ class ApiError(Exception):
         error = {"message": self.message, "type": kind, "param": self.param, "code": self.status}
         return msgspec.json.encode({"error": error})
 
-    def response(self) -> Response:
-        return Response(self.envelope(), self.status, self.headers, "application/json")
+    def response(self, scope: Scope) -> Response:
+        """In the form of the API that the request came by."""
+        body = self.envelope()
+        if speaks_messages(scope):
+            body = envelope(self.status, self.message, request_id_of(scope))
+        return Response(body, self.status, self.headers, "application/json")
 
-    def events(self) -> bytes:
-        """The same for a stream whose status 200 is already sent."""
-        return b"data: " + self.envelope() + b"\n\ndata: [DONE]\n\n"
+
+class ContextExceededError(ApiError):
+    """The prompt, or the prompt and its answer, do not fit into the model's context."""
+
+    def __init__(self, message: str, param: str) -> None:
+        super().__init__(400, message, param)
 
 
 def bad_request(message: str, param: str | None = None) -> ApiError:
@@ -82,7 +91,7 @@ def log_stack(scope: Scope, error: ApiError) -> None:
 async def answer_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     log_stack(request.scope, error)
-    return error.response()
+    return error.response(request.scope)
 
 
 async def answer_http_error(request: Request, error: Exception) -> Response:
@@ -95,16 +104,27 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     message = messages.get(error.status_code, str(error.detail))
     answered = ApiError(error.status_code, message, headers=error.headers)
     log_stack(request.scope, answered.with_traceback(error.__traceback__))
-    return answered.response()
+    return answered.response(request.scope)
+
+
+async def answer_bad_parameter(request: Request, error: Exception) -> Response:
+    """A parameter of a path or a query, which the framework checks."""
+    assert isinstance(error, RequestValidationError)
+    fault = error.errors()[0]
+    field = str(fault["loc"][-1])
+    answered = bad_request(f"{field}: {fault['msg']}, got {str(fault.get('input'))[:200]!r}.", field)
+    log_stack(request.scope, answered.with_traceback(error.__traceback__))
+    return answered.response(request.scope)
 
 
 async def answer_unexpected(request: Request, error: Exception) -> Response:
     """A fault of ours. The log has the trace; the caller learns no internals."""
-    return ApiError(500, "The server failed on this request; its log says why.").response()
+    return ApiError(500, "The server failed on this request; its log says why.").response(request.scope)
 
 
 HANDLERS: dict[Any, Any] = {
     ApiError: answer_api_error,
     HTTPException: answer_http_error,
+    RequestValidationError: answer_bad_parameter,
     Exception: answer_unexpected,
 }

@@ -97,6 +97,10 @@ EXPORTED: Mapping[str, Metric] = {
         "Cache settings in force, as labels; the value is 1.",
         CACHE,
     ),
+    "paddock:model_weight_bytes": Metric("gauge", "Weights that an engine holds, over all its ranks."),
+    "paddock:kv_cache_bytes_per_token": Metric(
+        "gauge", "Cache that one token takes, over all ranks of an engine."
+    ),
     "http_requests_total": Metric(
         "counter", "HTTP requests by handler, method and class of status.", ("handler", "method", "status")
     ),

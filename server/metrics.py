@@ -15,6 +15,7 @@ from paddock.server.generation.stream import Sequence
 from paddock.server.hidden_metrics import THROUGHPUT, WithHidden
 from paddock.server.metric_series import CACHE_INFO, Series, cache_labels
 from paddock.server.metric_table import DEPRECATED, hidden_names
+from paddock.server.metric_tally import Tally
 
 FINISH_REASONS = ("stop", "length", "abort", "error")
 SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -77,7 +78,8 @@ class Metrics:
     def _request_times(self) -> None:
         histogram = self.series.histogram
         self._first_token = histogram("vllm:time_to_first_token_seconds")
-        self._inter_token = histogram("vllm:inter_token_latency_seconds")
+        self._inter_token = Tally(histogram("vllm:inter_token_latency_seconds"))
+        self._step_generated = 0
         self._per_token = histogram("vllm:request_time_per_output_token_seconds")
         self._end_to_end = histogram("vllm:e2e_request_latency_seconds")
         self._queue = histogram("vllm:request_queue_time_seconds")
@@ -100,6 +102,8 @@ class Metrics:
         self._max_tokens = self.series.histogram("vllm:request_params_max_tokens", longest)
         labels = {**cache_labels(cache, ready), "engine": self.series.engine}
         self.series.info(CACHE_INFO, labels)
+        self.series.gauge("paddock:model_weight_bytes").set(ready.weight_bytes)
+        self.series.gauge("paddock:kv_cache_bytes_per_token").set(ready.kv_bytes_per_token)
 
     def observe_request(self, n: int, max_tokens: int | None) -> None:
         self._choices.observe(n)
@@ -113,10 +117,12 @@ class Metrics:
             if sequence.num_tokens == 0:
                 self._observe_first(sequence, output, now)
             else:
-                self._inter_token.observe((now - sequence.last_token) / count)
+                self._inter_token.add((now - sequence.last_token) / count)
             sequence.num_tokens += count
             sequence.last_token = now
-            self.generation_tokens.inc(count)
+            self._step_generated += count
+        elif output.pooled is not None:
+            self._observe_pooled(sequence, output, now)
         if output.finish_reason is not None:
             self.observe_finish(sequence, output.finish_reason, now)
 
@@ -128,6 +134,15 @@ class Metrics:
             sequence.scheduled = output.scheduled_time
             self._queue.observe(max(0.0, output.scheduled_time - sequence.arrival))
             self._prefill.observe(max(0.0, now - output.scheduled_time))
+
+    def _observe_pooled(self, sequence: Sequence, output: RequestOutput, now: float) -> None:
+        """An input of a pooling model: it has no tokens to count or to time."""
+        self._prompt_tokens.inc(sequence.num_prompt)
+        self._prompt_length.observe(sequence.num_prompt)
+        self._end_to_end.observe(now - sequence.arrival)
+        if output.scheduled_time is not None:
+            self._queue.observe(max(0.0, output.scheduled_time - sequence.arrival))
+            self._inference.observe(max(0.0, now - output.scheduled_time))
 
     def observe_finish(self, sequence: Sequence, reason: str, now: float) -> None:
         self._finished[reason].inc()
@@ -145,7 +160,12 @@ class Metrics:
             self._per_token.observe((now - sequence.first_token) / (sequence.num_tokens - 1))
 
     def observe_step(self, stats: EngineStats) -> None:
+        """After all outputs of the step: what they gathered is counted now."""
         self.stats = stats
+        if self._step_generated:
+            self.generation_tokens.inc(self._step_generated)
+            self._step_generated = 0
+            self._inter_token.flush()
         self._running.set(stats.num_running)
         self._waiting.set(stats.num_waiting)
         self._cache_usage.set(stats.kv_cache_usage)

@@ -15,6 +15,7 @@ from paddock.engine.data_parallel.replicas import Replicas
 from paddock.server.api_server import POLL_SECONDS, ApiServer
 from paddock.server.fleet import Fleet
 from paddock.server.listener import Listeners
+from paddock.server.open_files import allow_many_connections
 from paddock.server.startup import Assets, StartError
 
 logger = logging.getLogger("paddock.server")
@@ -22,6 +23,7 @@ logger = logging.getLogger("paddock.server")
 
 def run_server(config: ServeConfig, assets: Assets, listeners: Listeners) -> int:
     """Serve until a signal or a failure; the exit status of the process. Raises StartError."""
+    allow_many_connections()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(_run(config, assets, listeners))
 

@@ -21,7 +21,7 @@ def log_request(
         len(sequences),
         len(first.prompt_token_ids),
         _cut(prompt, max_length),
-        msgspec.json.encode(first.sampling).decode(),
+        msgspec.json.encode(first.pooling or first.sampling).decode(),
     )
 
 

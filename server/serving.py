@@ -11,11 +11,13 @@ from typing import Any
 from paddock.engine.config import FrontendConfig
 from paddock.server.chat.template import ChatTemplate
 from paddock.server.engine_client import EngineClient
-from paddock.server.errors import ApiError, bad_request
+from paddock.server.errors import ApiError, ContextExceededError
 from paddock.server.generation.answer_parsers import AnswerParsers
 from paddock.server.generation.constraints import Constraints
 from paddock.server.generation.sampling import ModelLimits
 from paddock.server.metrics import Metrics
+from paddock.server.pooling.pooling_model import PoolingModel
+from paddock.server.responses.store import ResponseStore
 from paddock.server.sampling_defaults import SamplingDefaults
 from paddock.server.tokens.tokenizer import Tokenizer
 
@@ -38,6 +40,12 @@ class Serving:
     frontend: FrontendConfig
     parsers: AnswerParsers = field(default_factory=AnswerParsers)
     constraints: Constraints = field(default_factory=Constraints)
+    responses: ResponseStore | None = None
+    """None where responses cannot be fetched later: another process might be asked for them."""
+
+    pooling: PoolingModel | None = None
+    """None where the model generates."""
+
     log_requests: bool = False
     development: Mapping[str, Any] | None = None
     """The effective configuration, without secrets, for the development routes; None keeps those closed."""
@@ -75,7 +83,7 @@ class Serving:
     def _refuse_hopeless(self, text: str, field: str) -> None:
         least = self.tokenizer.least_tokens(len(text))
         if least > self.limits.max_model_len:
-            raise bad_request(
+            raise ContextExceededError(
                 f"This model's maximum context length is {self.limits.max_model_len} tokens. However, the prompt has "
                 f"at least {least} tokens. Shorten the prompt.",
                 field,

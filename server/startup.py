@@ -15,6 +15,7 @@ from paddock.server.generation.constraints import Constraints
 from paddock.server.listener import PortError
 from paddock.server.middleware.imported import MiddlewareError
 from paddock.server.middleware.imported import load as load_middleware
+from paddock.server.pooling.pooling_model import PoolingModel
 from paddock.server.reasoning.registry import ReasoningParserError
 from paddock.server.sampling_defaults import GenerationConfigError, SamplingDefaults, read_sampling_defaults
 from paddock.server.tls import TlsError, new_context
@@ -40,6 +41,7 @@ class Assets:
     defaults: SamplingDefaults
     parsers: AnswerParsers
     constraints: Constraints
+    pooling: PoolingModel | None
 
 
 START_FAILURES = (
@@ -67,8 +69,8 @@ def load_assets(config: ServeConfig) -> Assets:
     if config.frontend.ssl_certfile is not None:
         new_context(config.frontend)
     model_path = resolve_model(config.model, config.load)
-    # Resolved here for its errors alone; the engine's process derives the same values for itself.
-    EngineSettings.resolve(config, ModelShape.read(model_path, config.model))
+    # Resolved here for its errors first; the engine's process derives the same values for itself.
+    settings = EngineSettings.resolve(config, ModelShape.read(model_path, config.model))
     tokenizer_path = resolve_tokenizer(config.model, config.load, model_path)
     tokenizer = load_tokenizer(config.model, tokenizer_path, config.load.download_dir)
     return Assets(
@@ -84,6 +86,7 @@ def load_assets(config: ServeConfig) -> Assets:
         ),
         parsers=AnswerParsers.load(config.frontend, config.structured_outputs.reasoning_parser, tokenizer),
         constraints=Constraints.load(config, tokenizer),
+        pooling=None if settings.pooling is None else PoolingModel(settings.pooling, settings.max_num_seqs),
     )
 
 

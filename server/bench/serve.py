@@ -23,7 +23,7 @@ from paddock.server.bench.outcome import Outcome
 from paddock.server.bench.pages import Pages
 from paddock.server.bench.plot import plot_load
 from paddock.server.bench.sample import Sample
-from paddock.server.bench.serve_flags import api_name, check, ramp_up
+from paddock.server.bench.serve_flags import api_name, check, local_tokenizer, ramp_up
 from paddock.server.bench.summary import Summary, summarize
 from paddock.server.bench.tokens import LocalTokens, RemoteTokens, Tokens
 
@@ -107,10 +107,10 @@ class ServeBench:
         return as_sent(self._backend, workload.samples(tokens()), tokens)
 
     def _tokens(self, model: str) -> Tokens:
-        name = self._options.tokenizer
-        if name is None and self._options.model is not None and Path(self._options.model).is_dir():
-            name = self._options.model
-        return RemoteTokens(self._pages, model) if name is None else LocalTokens.load(name)
+        name = local_tokenizer(self._options)
+        if name is None:
+            return RemoteTokens(self._pages, model)
+        return LocalTokens.load(name, self._options.trust_remote_code)
 
     def _workload(self) -> Workload:
         options = self._options

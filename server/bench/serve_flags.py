@@ -3,6 +3,7 @@
 import argparse
 import math
 import sys
+from pathlib import Path
 
 from paddock.server.bench.arrivals import RampUp
 from paddock.server.bench.dataset import check_name
@@ -25,13 +26,21 @@ def api_name(options: argparse.Namespace) -> str:
     return backend
 
 
+def local_tokenizer(options: argparse.Namespace) -> str | None:
+    """Folder or hub name; None leaves counting to the server's own."""
+    name: str | None = options.tokenizer
+    if name is None and options.model is not None and Path(options.model).is_dir():
+        return str(options.model)
+    return name
+
+
 def check(options: argparse.Namespace, backend: str) -> None:
     """Raises BenchError for the first flag that cannot be followed."""
     check_name(options.dataset_name)
     refuse_hub_flags(options)
     check_plot(options.plot)
-    if options.trust_remote_code:
-        raise BenchError("--trust-remote-code: no code of a model's is ever run; its tokenizer.json is read")
+    if options.trust_remote_code and local_tokenizer(options) is None:
+        raise BenchError("--trust-remote-code is for the code of a tokenizer: name one with --tokenizer")
     if options.tokenizer_mode != "auto":
         raise BenchError(
             f"--tokenizer-mode {options.tokenizer_mode}: a tokenizer is read from its tokenizer.json; use auto"

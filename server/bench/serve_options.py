@@ -54,7 +54,7 @@ def _add_server(group: argparse._ArgumentGroup) -> None:
     add("--tokenizer", metavar="MODEL", help="folder or hub name of the tokenizer that counts tokens; --model where "
         "that is a folder, else the server's own /tokenize")  # fmt: skip
     add("--tokenizer-mode", default="auto", help="auto alone: a tokenizer is read from its tokenizer.json")
-    add("--trust-remote-code", action="store_true", help="refused: no code of a model's is ever run")
+    add("--trust-remote-code", action="store_true", help="run the tokenizer that a model's repository brings")
 
 
 def _add_load(group: argparse._ArgumentGroup) -> None:

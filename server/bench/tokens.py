@@ -26,22 +26,23 @@ class Tokens(Protocol):
 
 
 class LocalTokens:
-    """The tokenizer.json of a folder, or of a hub repository."""
+    """The tokenizer of a folder, or of a hub repository."""
 
     def __init__(self, tokenizer: "Tokenizer") -> None:
         self._tokenizer = tokenizer
 
     @classmethod
-    def load(cls, name: str) -> "LocalTokens":
+    def load(cls, name: str, trust_remote_code: bool = False) -> "LocalTokens":
         """Raises BenchError."""
         from paddock.engine.config import LoadConfig, ModelConfig
         from paddock.engine.models.checkpoint import resolve_tokenizer
         from paddock.engine.models.errors import CheckpointError
-        from paddock.server.tokens.tokenizer import Tokenizer, TokenizerError
+        from paddock.server.tokens.choice import load_tokenizer
+        from paddock.server.tokens.tokenizer import TokenizerError
 
+        model = ModelConfig(tokenizer=name, trust_remote_code=trust_remote_code)
         try:
-            folder = resolve_tokenizer(ModelConfig(tokenizer=name), LoadConfig(), Path(name))
-            return cls(Tokenizer(folder))
+            return cls(load_tokenizer(model, resolve_tokenizer(model, LoadConfig(), Path(name))))
         except (CheckpointError, TokenizerError) as error:
             raise BenchError(f"--tokenizer {name}: {error}") from None
 

@@ -1,38 +1,28 @@
 """`paddock bench latency`: the engine by itself, one batch at a time."""
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 
-from paddock.server.cli.arguments import FAILED, USAGE_ERROR, CommandParser, whole
+from paddock.server.cli.arguments import CommandParser, whole
+from paddock.server.cli.benchmark_run import Measured, profile_at, run_benchmark
 from paddock.server.cli.engine_arguments import EPILOG, read_engine_arguments
 
 COMMAND = "bench latency"
-INTERRUPTED = 130
 
 
 def bench_latency(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Measure and print; the exit status."""
     options, words = _parser().parse_known_args(argv)
     given = read_engine_arguments(COMMAND, words, environ, ())
-    from paddock.server.bench.errors import BenchError
     from paddock.server.bench.latency import PROFILE_FILE, check, measure, without_prefix_cache
 
     config = without_prefix_cache(given)
-    try:
-        check(options, config)
-    except BenchError as error:
-        print(f"paddock {COMMAND}: {error}.", file=sys.stderr)
-        return USAGE_ERROR
-    try:
+
+    def measured(_: None) -> Measured:
         latency = measure(options, config)
-    except BenchError as error:
-        print(f"paddock {COMMAND}: {error}.", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    print(f"profile: {PROFILE_FILE} (open it at ui.perfetto.dev)" if latency is None else latency.report())
-    return 0
+        return profile_at(PROFILE_FILE) if latency is None else Measured(latency.report())
+
+    return run_benchmark(COMMAND, lambda: check(options, config), measured)
 
 
 def _parser() -> CommandParser:

@@ -1,14 +1,13 @@
 """`paddock bench throughput`: the engine by itself, a pile of requests."""
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 
-from paddock.server.cli.arguments import FAILED, USAGE_ERROR, CommandParser, whole
+from paddock.server.cli.arguments import CommandParser, whole
+from paddock.server.cli.benchmark_run import Measured, profile_at, run_benchmark
 from paddock.server.cli.engine_arguments import EPILOG, read_engine_arguments
 
 COMMAND = "bench throughput"
-INTERRUPTED = 130
 DATASETS = ("sharegpt", "random", "sonnet", "burstgpt", "hf", "prefix_repetition")
 
 
@@ -16,24 +15,14 @@ def bench_throughput(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Measure and print; the exit status."""
     options, words = _parser().parse_known_args(argv)
     given = read_engine_arguments(COMMAND, words, environ, {("frontend", "disable_frontend_multiprocessing")})
-    from paddock.server.bench.errors import BenchError
     from paddock.server.bench.throughput import PROFILE_FILE, measure
     from paddock.server.bench.throughput_flags import check
 
-    try:
-        check(options, given)
-    except BenchError as error:
-        print(f"paddock {COMMAND}: {error}.", file=sys.stderr)
-        return USAGE_ERROR
-    try:
+    def measured(_: None) -> Measured:
         result = measure(options, given.config)
-    except BenchError as error:
-        print(f"paddock {COMMAND}: {error}.", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    print(f"profile: {PROFILE_FILE} (open it at ui.perfetto.dev)" if result is None else result.report())
-    return 0
+        return profile_at(PROFILE_FILE) if result is None else Measured(result.report())
+
+    return run_benchmark(COMMAND, lambda: check(options, given), measured)
 
 
 def _parser() -> CommandParser:

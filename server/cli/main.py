@@ -18,6 +18,8 @@ commands:
                           measure a running server, or the engine by itself
   run-batch -i IN -o OUT MODEL [--flags]
                           answer a file of requests in the OpenAI batch format
+  fetch ADDRESS --into FOLDER
+                          download a model from a hub, a bucket or an archive
   collect-env             print the versions that a bug report needs
   manifest --name NAME -- COMMAND
                           print the InferenceService for a serving command line
@@ -88,6 +90,12 @@ def _collect_env(argv: Sequence[str]) -> int:
     return collect_env(argv, os.environ)
 
 
+def _fetch(argv: Sequence[str]) -> int:
+    from paddock.server.cli.fetch import fetch
+
+    return fetch(argv, os.environ)
+
+
 def _manifest(argv: Sequence[str]) -> int:
     from paddock.server.cli.manifest import manifest
 
@@ -107,6 +115,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "complete": _complete,
     "bench": _bench,
     "run-batch": _run_batch,
+    "fetch": _fetch,
     "collect-env": _collect_env,
     "manifest": _manifest,
     "status": _status,

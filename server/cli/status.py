@@ -8,13 +8,13 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 from paddock.server.cli.arguments import USAGE_ERROR, CommandParser
-from paddock.server.cli.status_screen import is_fine, is_waiting, screen
+from paddock.server.cli.status_screen import is_downloading, is_fine, is_waiting, screen
 
 FINE, NOT_FINE = 0, 1
 _RESOURCE = "inferenceservices.paddock.dev"
@@ -38,7 +38,9 @@ def status(argv: Sequence[str]) -> int:
     try:
         kubectl = Kubectl(options)
         resource, pods = kubectl.look(options.name)
-        last_lines = kubectl.last_lines([pod["metadata"]["name"] for pod in pods if is_waiting(pod)])
+        last_lines = kubectl.last_lines(
+            {pod["metadata"]["name"]: _speaker(pod) for pod in pods if is_waiting(pod) or is_downloading(pod)}
+        )
     except StatusError as error:
         print(f"paddock status: {error}", file=sys.stderr)
         return USAGE_ERROR
@@ -55,6 +57,12 @@ def _parser() -> CommandParser:
     parser.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig; as kubectl finds it when left out")
     parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
     return parser
+
+
+def _speaker(pod: dict[str, Any]) -> str:
+    """The container whose log tells how far the pod is."""
+    kind = "initContainers" if is_downloading(pod) else "containers"
+    return str(pod["spec"][kind][0]["name"])
 
 
 class Kubectl:
@@ -81,11 +89,11 @@ class Kubectl:
                     raise
         raise StatusError(self._missing(name))
 
-    def last_lines(self, pods: Sequence[str]) -> dict[str, str]:
-        """The last line of each pod's log. A pod that has none yet, or is gone meanwhile, is left out."""
+    def last_lines(self, containers: Mapping[str, str]) -> dict[str, str]:
+        """The last line of the log of each pod's container. One that has none yet, or is gone meanwhile, is left out."""
         with ThreadPoolExecutor(8) as pool:
-            ran = pool.map(lambda pod: self._run("logs", pod, "--tail=1"), pods)
-            lines = {pod: done.stdout.strip() for pod, done in zip(pods, ran, strict=True)}
+            ran = pool.map(lambda each: self._run("logs", *each, "--tail=1"), containers.items())
+            lines = {pod: done.stdout.strip() for pod, done in zip(containers, ran, strict=True)}
         return {pod: line for pod, line in lines.items() if line}
 
     def _missing(self, name: str) -> str:

@@ -4,13 +4,17 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from paddock.server.cli.status_plan import group_lines, is_ready, plan_line
+
 Body = Mapping[str, Any]
 
 _LINE_CHARACTERS = 160
 _ADVICE = {
     "InvalidSpec": "correct the named fields and apply again; `paddock manifest --check FILE` checks a file",
     "InvalidModelSource": "correct spec.model.uri and apply again",
+    "DoesNotFit": "take more ranks or larger devices, or a shorter context, as the message counts, and apply again",
     "NameTaken": "delete or rename the object that holds the name, or name the service otherwise",
+    "KedaMissing": "install KEDA and set keda.enabled in the operator's chart, or choose another provider",
     "Unschedulable": "free or add nodes, or ask for less in spec.template (resources, nodeSelector, accelerator)",
     "PodRefused": "make spec.template fit the namespace's quota and Pod Security, or let the namespace allow more",
     "ImagePullFailed": "check the image's name and spec.template.imagePullSecrets",
@@ -18,6 +22,7 @@ _ADVICE = {
     "SecretMissing": "create the named Secret with that key in the same namespace; pods start by themselves then",
     "ConfigMapMissing": "create the named ConfigMap in the same namespace; pods start by themselves then",
     "VolumeClaimMissing": "create the named PersistentVolumeClaim in the same namespace",
+    "ModelDownloadFailed": "correct spec.model.uri and spec.model.source as the message says; it is tried again by itself",
     "ModelFolderMissing": "correct the folder in spec.model.uri, or put the model there",
     "HostPathMissing": "put the model on that node, or correct spec.model.uri",
     "MountFailed": "look at the volume: kubectl describe pod",
@@ -39,21 +44,36 @@ def is_fine(resource: Body) -> bool:
 
 def is_waiting(pod: Body) -> bool:
     """Whether its container runs and does not answer yet, so that its log tells how far it is."""
-    return "deletionTimestamp" not in pod["metadata"] and not _is_ready(pod) and "running" in _state(pod)
+    return "deletionTimestamp" not in pod["metadata"] and not is_ready(pod) and "running" in _state(pod)
+
+
+def is_downloading(pod: Body) -> bool:
+    """Whether its init container fetches the model."""
+    statuses = (pod.get("status") or {}).get("initContainerStatuses") or ()
+    return "deletionTimestamp" not in pod["metadata"] and any(
+        "running" in each.get("state", {}) for each in statuses
+    )
 
 
 def screen(resource: Body, pods: Sequence[Body], last_lines: Mapping[str, str], now: datetime) -> str:
     """The text. `last_lines`: of the logs of pods that load, by pod."""
     meta, spec, status = resource["metadata"], resource["spec"], resource.get("status") or {}
-    settings = [f"{each['argument']}={each['value']}" for each in status.get("configuration") or ()]
+    settings = [
+        f"{each['argument']}={each['value']}"
+        for each in status.get("configuration") or ()
+        if each["argument"] != "model"
+    ]
     ready = f"{status.get('ready', '?')} replicas ready, {_age(meta, now)} old"
     head = [
         f"{meta['name']} in {meta['namespace']}: {_verdict(resource)}, {ready}",
         f"  url        {status.get('url', 'none yet')}",
         f"  model      {spec['model']['uri']}",
+        f"  plan       {plan_line(status.get('plan') or {})}",
         f"  arguments  {_cut(', '.join(settings)) or 'all at their defaults'}",
     ]
-    return "\n".join([*head, "", *_pod_lines(pods, last_lines, now), "", *_findings(resource), ""])
+    groups = group_lines(pods, status.get("plan") or {})
+    below = [*groups, *([""] if groups else []), *_pod_lines(pods, last_lines, now), "", *_findings(resource)]
+    return "\n".join([*head, "", *below, ""])
 
 
 def _verdict(resource: Body) -> str:
@@ -81,8 +101,10 @@ def _pod_lines(pods: Sequence[Body], last_lines: Mapping[str, str], now: datetim
 def _what_it_does(pod: Body, last_line: str | None) -> str:
     if "deletionTimestamp" in pod["metadata"]:
         return "finishing its requests, then it ends"
-    if _is_ready(pod):
+    if is_ready(pod):
         return "ready"
+    if is_downloading(pod):
+        return _cut(_message_of(last_line)) or "downloading"
     state = _state(pod)
     if "running" in state:
         return f"loading: {_cut(_message_of(last_line))}" if last_line else "starting"
@@ -135,11 +157,6 @@ def _containers(pod: Body) -> Sequence[Body]:
 
 def _state(pod: Body) -> Body:
     return next((each.get("state") or {} for each in _containers(pod)), {})
-
-
-def _is_ready(pod: Body) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def _message_of(line: str | None) -> str:

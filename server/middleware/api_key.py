@@ -1,4 +1,4 @@
-"""Bearer keys on every route but the open ones."""
+"""Keys on every route but the open ones: as a bearer token, or in x-api-key as Anthropic's client sends it."""
 
 import hmac
 from collections.abc import Iterable
@@ -20,23 +20,29 @@ class ApiKeys:
         if scope["type"] != "http" or self._may_pass(scope):
             await self._app(scope, receive, send)
             return
-        message = "A valid API key is needed: send the header Authorization: Bearer <key>."
+        message = (
+            "A valid API key is needed: send the header Authorization: Bearer <key>, or x-api-key: <key>."
+        )
         error = ApiError(401, message, headers={"www-authenticate": "Bearer"})
-        await error.response()(scope, receive, send)
+        await error.response(scope)(scope, receive, send)
 
     def _may_pass(self, scope: Scope) -> bool:
         # The router looks at the path below root_path; the open list must mean the same routes.
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        return scope["method"] == "OPTIONS" or path in OPEN_PATHS or self._known(_bearer(scope["headers"]))
+        return scope["method"] == "OPTIONS" or path in OPEN_PATHS or self._known(_given(scope["headers"]))
 
-    def _known(self, given: bytes) -> bool:
-        matches = [hmac.compare_digest(given, key) for key in self._keys]
+    def _known(self, given: list[bytes]) -> bool:
+        matches = [hmac.compare_digest(each, key) for each in given for key in self._keys]
         return any(matches)
 
 
-def _bearer(headers: list[tuple[bytes, bytes]]) -> bytes:
+def _given(headers: list[tuple[bytes, bytes]]) -> list[bytes]:
+    """The first key of either header."""
+    found: dict[bytes, bytes] = {}
     for name, value in headers:
         if name == b"authorization":
             scheme, _, key = value.partition(b" ")
-            return key.strip() if scheme.lower() == b"bearer" else b""
-    return b""
+            found.setdefault(name, key.strip() if scheme.lower() == b"bearer" else b"")
+        elif name == b"x-api-key":
+            found.setdefault(name, value)
+    return list(found.values())

@@ -18,7 +18,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         if _announced_bytes(scope["headers"]) > self._max_bytes:
-            await self._too_large().response()(scope, receive, send)
+            await self._too_large().response(scope)(scope, receive, send)
             return
         received = 0
 

@@ -20,4 +20,4 @@ class RefuseLate:
             await self._app(scope, receive, send)
             return
         refusal = unavailable("The server is shutting down; send the request again.", RETRY_AFTER_SECONDS)
-        await refusal.response()(scope, receive, send)
+        await refusal.response(scope)(scope, receive, send)
