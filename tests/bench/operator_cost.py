@@ -1,25 +1,27 @@
-"""What the operator costs: resident memory, idle CPU, and the time from an apply to its StatefulSet.
+"""What the operator costs: memory, CPU, requests, and the time from an apply to its StatefulSet, alone and among many.
 
-    python tests/bench/operator_cost.py --kubeconfig FILE [--samples 30] [--many 100] [--idle 20]
+    python tests/bench/operator_cost.py --kubeconfig FILE [--samples 30] [--many 1000] [--idle 20]
 
-Runs `python -m paddock.operator` against the given cluster, whose CRD must be installed and which must have
-no other operator at work. Pods never start: they ask for a node that does not exist. (Not named operator.py:
+Runs `python -m paddock.operator` against the given cluster, whose CRD must be installed and where no operator
+of all namespaces may be at work. Pods never start: they ask for a node that does not exist. (Not named operator.py:
 a file of a standard module's name would be imported in its place.)
 """
 
 import argparse
 import asyncio
-import os
+import json
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from operator_process import OperatorProcess, operator_process
 
 from paddock.operator.client import Api
 from paddock.operator.login import Credentials, from_kubeconfig, open_session
@@ -27,88 +29,160 @@ from paddock.operator.resource import GROUP, KIND, VERSION
 
 PORT = 18081
 NAMESPACE = "operator-cost"
-PAGE = os.sysconf("SC_PAGE_SIZE")
-TICKS = os.sysconf("SC_CLK_TCK")
+AT_ONCE = 32
+EDITS = 100
+REQUESTS = "paddock_operator_api_requests_total"
+KINDS = (KIND, "StatefulSet", "Service", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy")
 
 
-class Process:
-    """The operator's own process, as /proc shows it."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-
-    def resident_mb(self) -> float:
-        with open(f"/proc/{self.pid}/statm") as file:
-            return int(file.read().split()[1]) * PAGE / 1e6
-
-    def cpu_seconds(self) -> float:
-        with open(f"/proc/{self.pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+def show(what: str, measured: str, target: str = "") -> None:
+    """A row of the table, as soon as it is known."""
+    print(f"| {what} | {measured} | {target} |", flush=True)
 
 
-@contextmanager
-def operator(kubeconfig: str) -> Iterator[Process]:
-    environ = os.environ | {
-        "PADDOCK_SERVER_IMAGE": "localhost/paddock-server:none",
-        "PADDOCK_ALLOW_HOST_PATH": "true",
-        "PADDOCK_HOST_PATH_PREFIXES": "/models",
-        "PADDOCK_LOG_LEVEL": "WARNING",
-    }
-    command = [sys.executable, "-m", "paddock.operator", "--kubeconfig", kubeconfig]
-    process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(PORT)], env=environ)
-    try:
-        yield Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def service(name: str) -> dict[str, Any]:
+def service(name: str, **rollout: int) -> dict[str, Any]:
     template = {"nodeSelector": {"paddock-bench": "none"}}
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,
         "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {"model": {"uri": "file:///models/none"}, "template": template},
+        "spec": {"model": {"uri": "file:///models/none"}, "template": template, "rollout": rollout},
     }
 
 
-async def until_watching(session: aiohttp.ClientSession) -> None:
-    """The operator has the Lease and its first lists are through."""
-    while True:
-        try:
-            async with session.get(f"http://127.0.0.1:{PORT}/livez") as answer:
-                if "watching" in await answer.text():
-                    break
-        except aiohttp.ClientError:
-            pass
-        await asyncio.sleep(0.2)
-    await asyncio.sleep(3)
+def bench_operator(kubeconfig: Path) -> AbstractContextManager[OperatorProcess]:
+    """Of this namespace alone, where its Lease lies too."""
+    environ = {"PADDOCK_OPERATOR_NAMESPACE": NAMESPACE}
+    return operator_process(kubeconfig, PORT, f"--namespace={NAMESPACE}", environ=environ)
 
 
-async def latency(api: Api, name: str) -> float:
-    """Seconds from the start of the create request until the StatefulSet can be read."""
-    started = time.perf_counter()
-    await api.create(service(name))
-    while await api.get("StatefulSet", NAMESPACE, f"{name}-0") is None:
-        await asyncio.sleep(0.005)
-    return time.perf_counter() - started
+async def until(holds: Callable[[], Awaitable[bool]], every: float = 0.2) -> None:
+    while not await holds():
+        await asyncio.sleep(every)
 
 
-async def flood(api: Api, count: int) -> float:
-    """Seconds from `count` creates until every one has its StatefulSet."""
-    started = time.perf_counter()
-    await asyncio.gather(*(api.create(service(f"many-{number}")) for number in range(count)))
-    while len(await api.list("StatefulSet", NAMESPACE, "paddock.dev/group=0")) < count:
+async def until_quiet(process: OperatorProcess, seconds: float = 8) -> None:
+    """The operator has the Lease, its lists are through, and it has written nothing for some seconds."""
+    while "watching" not in await asyncio.to_thread(process.says, "/livez"):
         await asyncio.sleep(0.1)
-    return time.perf_counter() - started
+    writes, since = -1.0, time.perf_counter()
+    while time.perf_counter() - since < seconds:
+        if (now := await asyncio.to_thread(process.writes)) != writes:
+            writes, since = now, time.perf_counter()
+        await asyncio.sleep(0.5)
 
 
-async def idle_percent(process: Process, seconds: float) -> float:
-    before = process.cpu_seconds()
+class Seen:
+    """When each object of a path was last seen to change, by name."""
+
+    def __init__(self) -> None:
+        self.at: dict[str, float] = {}
+        self._changed = asyncio.Event()
+
+    async def since(self, moments: Mapping[str, float]) -> None:
+        """Until each of these objects has changed after its moment."""
+        while any(self.at.get(name, 0.0) <= moment for name, moment in moments.items()):
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def follow(self, session: aiohttp.ClientSession, url: str) -> None:
+        """Watches for ever, metadata alone."""
+        accept = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
+        timeout = aiohttp.ClientTimeout(total=None)
+        async with session.get(url, params={"watch": "true"}, headers=accept, timeout=timeout) as answer:
+            async for line in answer.content:
+                self.at[json.loads(line)["object"]["metadata"]["name"]] = time.perf_counter()
+                self._changed.set()
+
+
+@asynccontextmanager
+async def watching(
+    session: aiohttp.ClientSession, credentials: Credentials, path: str, plural: str
+) -> AsyncIterator[Seen]:
+    seen = Seen()
+    url = f"{credentials.server}{path}/namespaces/{NAMESPACE}/{plural}"
+    task = asyncio.create_task(seen.follow(session, url))
+    try:
+        yield seen
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def create(api: Api, names: Sequence[str], sets: Seen, together: bool) -> list[float]:
+    """Seconds from the start of each create request until its StatefulSet is there."""
+    started: dict[str, float] = {}
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def one(name: str) -> None:
+        async with limit:
+            started[name] = time.perf_counter()
+            await api.create(service(name))
+
+    for batch in [names] if together else [[name] for name in names]:
+        await asyncio.gather(*map(one, batch))
+        await sets.since({f"{name}-0": 0.0 for name in batch})
+    return [sets.at[f"{name}-0"] - started[name] for name in names]
+
+
+async def edit(api: Api, names: Sequence[str], budgets: Seen, most: int) -> list[float]:
+    """Seconds from an edit of a resource until its PodDisruptionBudget follows."""
+    taken: list[float] = []
+    for name in names:
+        budget, started = f"{name}-pods", time.perf_counter()
+        await api.merge(KIND, NAMESPACE, name, {"spec": {"rollout": {"maxUnavailable": most}}})
+        await budgets.since({budget: started})
+        taken.append(budgets.at[budget] - started)
+    return taken
+
+
+async def versions(api: Api) -> dict[tuple[str, str], str]:
+    """resourceVersion of every object, by kind and name."""
+    return {
+        (kind, item["metadata"]["name"]): item["metadata"]["resourceVersion"]
+        for kind in KINDS
+        for item in await api.list(kind, NAMESPACE)
+    }
+
+
+@asynccontextmanager
+async def hot_resource(api: Api) -> AsyncIterator[None]:
+    """One whose every pass fails (another's Service has its name) and which somebody edits without a pause."""
+    spec = {"selector": {"app": "other"}, "ports": [{"port": 80}]}
+    taken = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "hot", "namespace": NAMESPACE}}
+    await api.create({**taken, "spec": spec})
+    await api.create(service("hot"))
+
+    async def burn() -> None:
+        number = 1
+        while True:
+            number = number % 1000 + 1
+            await api.merge(KIND, NAMESPACE, "hot", {"spec": {"rollout": {"maxUnavailable": number}}})
+
+    task = asyncio.create_task(burn())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def idle(process: OperatorProcess, seconds: float) -> tuple[str, str]:
+    """CPU and writes while nothing happens."""
+    cpu, writes = process.cpu_seconds(), process.writes()
     await asyncio.sleep(seconds)
-    return 100 * (process.cpu_seconds() - before) / seconds
+    used = 100 * (process.cpu_seconds() - cpu) / seconds
+    return f"{used:.2f} %", f"{process.writes() - writes:.0f}"
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def seconds(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.2f} s; {percentile(values, 0.99):.2f} s"
 
 
 async def set_namespace(session: aiohttp.ClientSession, credentials: Credentials, present: bool) -> None:
@@ -121,61 +195,94 @@ async def set_namespace(session: aiohttp.ClientSession, credentials: Credentials
         return
     async with session.delete(f"{url}/{NAMESPACE}"):
         pass
-    while True:
+
+    async def gone() -> bool:
         async with session.get(f"{url}/{NAMESPACE}") as answer:
-            if answer.status == 404:
-                return
-        await asyncio.sleep(1)
+            return bool(answer.status == 404)
+
+    await until(gone, 1)
 
 
-async def measure(
-    options: argparse.Namespace, process: Process, credentials: Credentials
-) -> list[tuple[str, str, str]]:
+async def measure_alone(options: argparse.Namespace, process: OperatorProcess, api: Api, sets: Seen) -> None:
+    """Nothing to do, and then one resource after the other."""
+    await until_quiet(process)
+    show("resident after start", f"{process.resident_mb():.0f} MB", "120 MB")
+    show("CPU, no resource", (await idle(process, options.idle))[0], "near 0")
+    names = [f"one-{number}" for number in range(options.samples)]
+    taken = await create(api, names, sets, together=False)
+    show(f"apply to StatefulSet, one by one: median; p99 of {len(names)}", seconds(taken), "0.50 s")
+    await until_quiet(process)
+
+
+async def measure_many(
+    options: argparse.Namespace, process: OperatorProcess, api: Api, sets: Seen
+) -> list[str]:
+    """Names of the resources that were created at once."""
+    names = [f"many-{number}" for number in range(options.many)]
+    cpu, requests = process.cpu_seconds(), process.counted(REQUESTS)
+    started = time.perf_counter()
+    taken = await create(api, names, sets, together=True)
+    whole = time.perf_counter() - started
+    await until_quiet(process)
+    each = (process.counted(REQUESTS) - requests) / len(names)
+    show(f"{len(names)} created at once, to the last StatefulSet", f"{whole:.1f} s", "100: 15 s; 1000: 90 s")
+    show("of each: median; p99", seconds(taken))
+    show("API requests of the operator, each", f"{each:.1f}")
+    show("CPU of the operator, each", f"{1e3 * (process.cpu_seconds() - cpu) / len(names):.0f} ms")
+    show("resident after it", f"{process.resident_mb():.0f} MB", "256 MB")
+    used, writes = await idle(process, options.idle)
+    show(f"at rest for {options.idle:.0f} s: CPU; writes", f"{used}; {writes}", "; 0")
+    return names
+
+
+async def measure_edits(process: OperatorProcess, api: Api, budgets: Seen, names: Sequence[str]) -> None:
+    taken = await edit(api, names, budgets, 2)
+    show(f"edit to patched child: median; p99 of {len(names)}", seconds(taken), "; 2.00 s")
+    async with hot_resource(api):
+        taken = await edit(api, names, budgets, 3)
+    show("the same while one resource fails and is edited without a pause", seconds(taken), "; 2.00 s")
+    await until_quiet(process)
+
+
+async def measure_again(process: OperatorProcess, before: dict[tuple[str, str], str], api: Api) -> None:
+    """A new operator looks at everything."""
+    resources = sum(kind == KIND for kind, _ in before)
+    started = time.perf_counter()
+
+    async def all_seen() -> bool:
+        passes = await asyncio.to_thread(process.counted, "paddock_operator_reconciles_total")
+        return passes >= resources
+
+    await until(all_seen)
+    taken = time.perf_counter() - started
+    await until_quiet(process)
+    after = await versions(api)
+    changed = sum(after.get(key) != version for key, version in before.items())
+    title = f"restart: {resources} resources, {len(before)} objects seen again; objects rewritten"
+    show(title, f"{taken:.1f} s; {changed}", "; 0")
+
+
+async def measure(options: argparse.Namespace) -> None:
+    kubeconfig = Path(options.kubeconfig)
+    credentials = from_kubeconfig(kubeconfig)
     async with open_session(credentials, lambda *_: None) as session:
         api = Api(session, credentials.server)
-        await until_watching(session)
-        rows = [("resident after start", f"{process.resident_mb():.0f} MB", "120 MB")]
-        rows.append(("CPU, no resource", f"{await idle_percent(process, options.idle):.2f} %", "near 0"))
         await set_namespace(session, credentials, True)
         try:
-            times = [await latency(api, f"one-{number}") for number in range(options.samples)]
-            rows.append(
-                (
-                    f"apply to StatefulSet, median of {options.samples}",
-                    f"{statistics.median(times) * 1e3:.0f} ms",
-                    "500 ms",
-                )
-            )
-            rows.append(("apply to StatefulSet, worst", f"{max(times) * 1e3:.0f} ms", ""))
-            for name in (f"one-{number}" for number in range(options.samples)):
-                body = await api.get(KIND, NAMESPACE, name)
-                assert body is not None
-                await api.delete(
-                    KIND, NAMESPACE, name, body["metadata"]["uid"], body["metadata"]["resourceVersion"]
-                )
-            while await api.list("StatefulSet", NAMESPACE):
-                await asyncio.sleep(0.5)
-            rows.append(
-                (
-                    f"{options.many} resources to StatefulSets",
-                    f"{await flood(api, options.many):.1f} s",
-                    "15 s",
-                )
-            )
-            await asyncio.sleep(20)
-            rows.append(
-                (f"resident with {options.many} resources", f"{process.resident_mb():.0f} MB", "120 MB")
-            )
-            rows.append(
-                (
-                    f"CPU, {options.many} resources at rest",
-                    f"{await idle_percent(process, options.idle):.2f} %",
-                    "",
-                )
-            )
+            async with (
+                watching(session, credentials, "/apis/apps/v1", "statefulsets") as sets,
+                watching(session, credentials, "/apis/policy/v1", "poddisruptionbudgets") as budgets,
+            ):
+                with bench_operator(kubeconfig) as process:
+                    await measure_alone(options, process, api, sets)
+                    names = await measure_many(options, process, api, sets)
+                    await measure_edits(process, api, budgets, names[:EDITS])
+            before = await versions(api)
+            with bench_operator(kubeconfig) as process:
+                await measure_again(process, before, api)
         finally:
-            await set_namespace(session, credentials, False)
-        return rows
+            if not options.keep:
+                await set_namespace(session, credentials, False)
 
 
 def main() -> None:
@@ -184,14 +291,12 @@ def main() -> None:
     )
     arguments.add_argument("--kubeconfig", required=True)
     arguments.add_argument("--samples", type=int, default=30)
-    arguments.add_argument("--many", type=int, default=100)
+    arguments.add_argument("--many", type=int, default=1000)
     arguments.add_argument("--idle", type=float, default=20)
+    arguments.add_argument("--keep", action="store_true", help="leave the namespace as it is")
     options = arguments.parse_args()
-    with operator(options.kubeconfig) as process:
-        rows = asyncio.run(measure(options, process, from_kubeconfig(Path(options.kubeconfig))))
-    print("| what | measured | target |\n|---|---:|---:|")
-    for what, measured, target in rows:
-        print(f"| {what} | {measured} | {target} |")
+    print("| what | measured | target |\n|---|---:|---:|", flush=True)
+    asyncio.run(measure(options))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,9 @@ class InstantExecutor:
     def available_cache_bytes(self) -> int:
         return 64 * CONTEXT
 
+    def held_bytes(self) -> tuple[int, int]:
+        return 0, 1
+
     def initialize_cache(self, num_blocks: int) -> None:
         self.num_blocks = num_blocks
 
