@@ -49,6 +49,7 @@ class Delete:
 
 
 Action = Apply | Delete | IssueSecret
+AUTOSCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
 
 
 def plan(
@@ -60,7 +61,10 @@ def plan(
     template = current_template(blueprint, seen, rendering)
     steps = rollout_steps(blueprint, seen)
     beside = companions(blueprint, seen, isolation)
+    unwanted = [_remove(body) for body in surplus(beside, seen)]
+    # Two autoscalers of one service would fight, and KEDA refuses to be the second.
     actions: list[Action] = [
+        *(each for each in unwanted if each.kind in AUTOSCALERS),
         *issue(blueprint, seen),
         *(Apply(manifest, seen.companions.get(companion_key(manifest))) for manifest in beside),
     ]
@@ -70,7 +74,7 @@ def plan(
             actions.append(Apply(stateful_set(blueprint, index, template), live))
     for step in steps:
         actions.extend(_act(step, blueprint, seen, template))
-    return actions + [_remove(body) for body in surplus(beside, seen)]
+    return actions + [each for each in unwanted if each.kind not in AUTOSCALERS]
 
 
 def rollout_steps(blueprint: Blueprint, seen: Snapshot) -> list[Step]:

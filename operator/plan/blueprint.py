@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from paddock.engine.config import ServeConfig, Sourced, SpecError, group_schemas, read_spec, to_argv
 from paddock.operator.plan.configuration import configuration
+from paddock.operator.plan.host_paths import HostPathPolicy
 from paddock.operator.plan.layout import Layout, layout
-from paddock.operator.plan.model_source import HostPathPolicy, ModelSource, model_source
+from paddock.operator.plan.memory import memory_plan
+from paddock.operator.plan.model_download import ModelDownload, model_download
+from paddock.operator.plan.model_source import ModelSource, model_source
 from paddock.operator.plan.refusal import Refusal
 from paddock.operator.plan.revision import revision_of
 from paddock.operator.resource import MODEL_PATH, InferenceService, OperatorSpec, operator_spec_schema
+from paddock.operator.source import DOWNLOADED
+
+Read = TypeVar("Read")
 
 DEFAULT_PORT = 8000
+_HUB_TOKEN = ("HF_TOKEN", "hf-token")
 _SECRETS = (
     ("frontend", "apiKeySecretRef", "PADDOCK_API_KEY", "api-key"),
-    ("model", "hfTokenSecretRef", "HF_TOKEN", "hf-token"),
+    ("model", "hfTokenSecretRef", *_HUB_TOKEN),
 )
 
 
@@ -28,14 +36,14 @@ _SECRETS = (
 class Blueprint:
     """An accepted spec.
 
-    `layout` cuts a group into pods; `arguments` follow `serve MODEL`; `scheme` is what the pods speak, http or https; `secrets` maps variables
+    `memory` is status.plan; `layout` cuts a group into pods; `arguments` follow `serve MODEL`; `scheme` is what the pods speak, http or https; `secrets` maps variables
     to {name, key}; `configuration` is what status shows; `warnings` are for the user, as of deprecated
     arguments.
     """
 
     service: InferenceService
     spec: OperatorSpec
-    source: ModelSource
+    source: ModelSource | ModelDownload
     layout: Layout
     arguments: tuple[str, ...]
     port: int
@@ -43,6 +51,7 @@ class Blueprint:
     secrets: Mapping[str, Mapping[str, str]]
     revision: str
     configuration: tuple[Mapping[str, str], ...] = ()
+    memory: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -50,25 +59,31 @@ class Blueprint:
         """Raises Refusal, naming every field at fault, for a spec that passed the schema and cannot be
         served. `accelerator`: resource of which a rank takes one, where the spec does not say.
         """
-        spec = _operator_spec(service)
+        spec = _validated(service.operator_spec)
         warnings: list[str] = []
         given = _serve_config(service, warnings.append)
         config, secrets = given.config, _secrets(service.spec)
-        parallel, model = config.parallel, service.spec.get("model") or {}
-        cut = layout(parallel.tensor_parallel_size, parallel.pipeline_parallel_size, spec, accelerator)
+        model = service.spec.get("model") or {}
+        cut = layout(config, spec, accelerator)
+        revision = revision_of(service.spec, spec_schema(), cut.nodes)
+        memory = memory_plan(config, cut, spec, service, accelerator, revision)
         return cls(
             service=service,
             spec=spec,
-            source=model_source(str(model.get("uri", "")), host_paths),
+            source=_source(service, config, secrets.get(_HUB_TOKEN), host_paths),
             layout=cut,
             arguments=_arguments(service, config),
             port=config.frontend.port or DEFAULT_PORT,
             scheme="https" if config.frontend.ssl_certfile else "http",
             secrets={variable: ref for (variable, _), ref in secrets.items()},
-            revision=revision_of(service.spec, spec_schema(), cut.nodes),
+            revision=revision,
             configuration=configuration(
-                given, service.name, {argument: ref for (_, argument), ref in secrets.items()}
+                given,
+                service.name,
+                str(model.get("uri", "")),
+                {argument: ref for (_, argument), ref in secrets.items()},
             ),
+            memory=memory,
             warnings=tuple(warnings),
         )
 
@@ -79,9 +94,9 @@ def spec_schema() -> dict[str, Any]:
     return {**group_schemas(), **operator_spec_schema()}
 
 
-def _operator_spec(service: InferenceService) -> OperatorSpec:
+def _validated(read: Callable[[], Read]) -> Read:
     try:
-        return service.operator_spec()
+        return read()
     except ValidationError as error:
         lines = [f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise Refusal("InvalidSpec", "; ".join(lines)) from error
@@ -98,9 +113,31 @@ def _serve_config(service: InferenceService, warn: Callable[[str], None]) -> Sou
 
 
 def _arguments(service: InferenceService, config: ServeConfig) -> tuple[str, ...]:
-    """The model is known to clients by the resource's name unless the spec names it otherwise."""
+    """The model is known to clients by the resource's name unless the spec names it otherwise. To the pods it is a
+    folder, so its revision is the download's affair.
+    """
     named = () if config.model.served_model_name else ("--served-model-name", service.name)
-    return (*named, *to_argv(config))
+    of_folder = config.model.model_copy(update={"revision": None})
+    return (*named, *to_argv(config.model_copy(update={"model": of_folder})))
+
+
+def _source(
+    service: InferenceService,
+    config: ServeConfig,
+    token: Mapping[str, str] | None,
+    host_paths: HostPathPolicy,
+) -> ModelSource | ModelDownload:
+    uri = str((service.spec.get("model") or {}).get("uri", ""))
+    if re.match(DOWNLOADED, uri):
+        source = _validated(service.source)
+        return model_download(uri, source, config, token, service.namespace, host_paths)
+    if config.model.revision is not None:
+        raise Refusal(
+            "InvalidSpec",
+            f"spec.model.revision: {config.model.revision} chooses a revision of an hf:// model, and {uri} is none: leave "
+            "it out",
+        )
+    return model_source(uri, host_paths)
 
 
 def _secrets(spec: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, str]]:

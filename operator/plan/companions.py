@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from paddock.operator.autoscaling import Autoscaling
 from paddock.operator.plan.autoscaler import autoscaler
 from paddock.operator.plan.blueprint import Blueprint
 from paddock.operator.plan.disruption import disruption_budget
 from paddock.operator.plan.network_policy import Isolation, network_policies
+from paddock.operator.plan.scaled_object import scaled_object
 from paddock.operator.plan.service import client_service, headless_service
 from paddock.operator.plan.service_account import service_account
+from paddock.operator.resource import InferenceService
 from paddock.operator.snapshot import Snapshot, companion_key
 
 
@@ -18,16 +21,22 @@ def companions(blueprint: Blueprint, seen: Snapshot, isolation: Isolation) -> li
     """In the order in which pods need them."""
     service = blueprint.service
     schemes = seen.schemes() | {blueprint.scheme}
+    # Followers of an earlier spec answer nobody: until they are gone, clients are led to the first pods alone.
+    all_answer = blueprint.layout.each_answers and seen.each_answers()
     scaling = blueprint.spec.autoscaling
     own_account = blueprint.spec.template.service_account_name is None
     return [
         *([service_account(service)] if own_account else []),
         headless_service(service, blueprint.scheme, blueprint.port),
-        client_service(service, schemes),
-        *network_policies(blueprint, schemes, isolation),
+        client_service(service, schemes, all_answer),
+        *network_policies(blueprint, schemes, all_answer, isolation),
         disruption_budget(blueprint),
-        *([autoscaler(service, scaling)] if scaling else []),
+        *([_autoscaler(service, scaling)] if scaling else []),
     ]
+
+
+def _autoscaler(service: InferenceService, wanted: Autoscaling) -> dict[str, Any]:
+    return scaled_object(service, wanted) if wanted.provider == "keda" else autoscaler(service, wanted)
 
 
 def surplus(wanted: list[dict[str, Any]], seen: Snapshot) -> list[Mapping[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from paddock.operator.plan.blueprint import Blueprint
+from paddock.operator.plan.layout import is_device
 from paddock.operator.plan.revision import Rendering
 
 SHARED_MEMORY = "shared-memory"
@@ -19,7 +20,7 @@ def resources(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
     claims = [{"name": claim.name} for claim in wanted.resource_claims or ()]
     accelerator = wanted.accelerator if wanted.accelerator is not None else rendering.accelerator
     limits = given.get("limits", {})
-    if accelerator and not claims and not any(map(_is_device, limits)):
+    if accelerator and not claims and not any(map(is_device, limits)):
         limits = {**limits, accelerator: str(blueprint.layout.ranks)}
     found = {"limits": limits, "requests": given.get("requests", {}), "claims": claims}
     kept = {name: value for name, value in found.items() if value}
@@ -46,8 +47,3 @@ def shared_memory(blueprint: Blueprint) -> tuple[list[dict[str, Any]], list[dict
         return [], []
     volume = {"name": SHARED_MEMORY, "emptyDir": {"medium": "Memory", "sizeLimit": size}}
     return [volume], [{"name": SHARED_MEMORY, "mountPath": _SHARED_MEMORY_PATH}]
-
-
-def _is_device(resource: str) -> bool:
-    """Whether a resource is somebody's device and no network interface: those come beside accelerators."""
-    return "/" in resource and "rdma" not in resource.lower()

@@ -1,4 +1,4 @@
-"""The text by which the pods of a group know each other, where a group has several.
+"""The text by which the pods of a group know each other, where several meet.
 
 The operator may create Secrets and not read them: it asks for one while a group is incomplete, and an existing one
 stands.
@@ -39,7 +39,7 @@ class IssueSecret:
 def issue(blueprint: Blueprint, seen: Snapshot) -> list[IssueSecret]:
     """Nothing while all groups serve: their pods have it."""
     groups = seen.groups()
-    if blueprint.layout.nodes == 1 or (groups and all(group.available for group in groups)):
+    if not blueprint.layout.meets or (groups and all(group.available for group in groups)):
         return []
     service = blueprint.service
     return [IssueSecret(metadata_of(service, pods_name(service.name)), _KEY)]

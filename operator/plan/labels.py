@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from paddock.operator.resource import GROUP, KIND, VERSION, InferenceService
@@ -10,6 +11,8 @@ MANAGED_BY = {"app.kubernetes.io/managed-by": "paddock-operator"}
 SERVICE_LABEL = "paddock.dev/service"
 GROUP_LABEL = "paddock.dev/group"
 LEADER = {"apps.kubernetes.io/pod-index": "0"}
+EACH_ANSWERS = {"paddock.dev/answers": "each"}
+"""On pods that serve the API for their own engines, whichever place in the group they have."""
 
 
 def labels_of(name: str) -> dict[str, str]:
@@ -28,8 +31,18 @@ def group_labels(name: str, index: int) -> dict[str, str]:
 
 
 def leader_labels(name: str) -> dict[str, str]:
-    """What selects the pods that answer: the first of each group."""
+    """What selects the first pod of each group."""
     return {SERVICE_LABEL: name, **LEADER}
+
+
+def answering_labels(name: str, all_answer: bool) -> dict[str, str]:
+    """What selects the pods that clients may ask: all, or the first of each group."""
+    return {SERVICE_LABEL: name} if all_answer else leader_labels(name)
+
+
+def answers(labels: Mapping[str, str]) -> bool:
+    """Whether a pod with these labels serves the API."""
+    return any(set(chosen.items()) <= set(labels.items()) for chosen in (LEADER, EACH_ANSWERS))
 
 
 def pods_name(name: str) -> str:

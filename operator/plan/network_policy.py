@@ -1,4 +1,4 @@
-"""Who may open a connection to the pods: clients to the leaders' API port, group members to each other.
+"""Who may open a connection to the pods: clients to the API port of those that answer, group members to each other.
 
 Only what comes in is ruled; probes of the kubelet always pass. Policies add up, so these never close what another
 policy of the namespace opens.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paddock.operator.plan.blueprint import Blueprint
-from paddock.operator.plan.labels import SERVICE_LABEL, leader_labels, metadata_of, pods_name
+from paddock.operator.plan.labels import SERVICE_LABEL, answering_labels, metadata_of, pods_name
 from paddock.operator.resource import InferenceService
 
 _NAMESPACE_LABEL = "kubernetes.io/metadata.name"
@@ -27,9 +27,9 @@ class Isolation:
 
 
 def network_policies(
-    blueprint: Blueprint, schemes: Collection[str], isolation: Isolation
+    blueprint: Blueprint, schemes: Collection[str], all_answer: bool, isolation: Isolation
 ) -> list[dict[str, Any]]:
-    """`schemes`: what the pods speak, also those of an earlier spec that still serve."""
+    """`schemes`: what the pods speak, also those of an earlier spec that still serve. `all_answer`: not only leaders."""
     if not isolation.enabled:
         return []
     service = blueprint.service
@@ -37,9 +37,11 @@ def network_policies(
     sources = _clients(blueprint, isolation)
     clients = {"ports": ports, **({"from": sources} if sources else {})}
     member = {"matchLabels": {SERVICE_LABEL: service.name}}
-    among = [{"from": [{"podSelector": member}]}] if blueprint.layout.nodes > 1 else []
+    among = [{"from": [{"podSelector": member}]}] if blueprint.layout.meets else []
     return [
-        _policy(service, service.name, {"matchLabels": leader_labels(service.name)}, [clients]),
+        _policy(
+            service, service.name, {"matchLabels": answering_labels(service.name, all_answer)}, [clients]
+        ),
         _policy(service, pods_name(service.name), member, among),
     ]
 

@@ -7,18 +7,22 @@ from typing import Any
 from pydantic import BaseModel
 
 from paddock.operator.durations import seconds
+from paddock.operator.plan import security
 from paddock.operator.plan.blueprint import Blueprint
 from paddock.operator.plan.devices import resource_claims, resources, shared_memory
-from paddock.operator.plan.labels import SERVICE_LABEL, labels_of, pods_name
+from paddock.operator.plan.download_container import download_container
+from paddock.operator.plan.labels import EACH_ANSWERS, labels_of, pods_name
 from paddock.operator.plan.launch import environment, start
+from paddock.operator.plan.model_download import ModelDownload
+from paddock.operator.plan.model_source import ModelSource
 from paddock.operator.plan.probes import probes
 from paddock.operator.plan.revision import RENDERED_WITH, REVISION, Rendering
+from paddock.operator.plan.topology import placement
 from paddock.operator.resource import PRE_STOP_SECONDS, STOP_MARGIN_SECONDS
 
 CONTAINER = "server"
-_USER = 65532
 _POD_FIELDS = (
-    "node_selector", "tolerations", "affinity", "priority_class_name", "runtime_class_name",
+    "node_selector", "tolerations", "priority_class_name", "runtime_class_name",
     "service_account_name", "image_pull_secrets",
 )  # fmt: skip
 
@@ -32,6 +36,7 @@ def pod_template(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
             "labels": {
                 **(wanted.labels or {}),
                 **labels_of(blueprint.service.name),
+                **(EACH_ANSWERS if blueprint.layout.each_answers else {}),
                 REVISION: blueprint.revision,
             },
             "annotations": {**(wanted.annotations or {}), RENDERED_WITH: rendering.record()},
@@ -39,19 +44,15 @@ def pod_template(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
         "spec": {
             "serviceAccountName": pods_name(blueprint.service.name),
             **_as_given(wanted, *_POD_FIELDS),
-            **_spread(blueprint),
+            **placement(blueprint),
             **resource_claims(blueprint),
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": _grace_seconds(blueprint),
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": _USER,
-                "runAsGroup": _USER,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": _security(blueprint, rendering),
+            **_download(blueprint, rendering),
             "volumes": [
-                blueprint.source.volume,
+                _model(blueprint, rendering).volume,
                 {"name": "tmp", "emptyDir": {}},
                 *volumes,
                 *_listed(wanted.volumes),
@@ -73,7 +74,7 @@ def _container(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
         "env": environment(blueprint),
         **resources(blueprint, rendering),
         "volumeMounts": [
-            blueprint.source.mount,
+            _model(blueprint, rendering).mount,
             {"name": "tmp", "mountPath": "/tmp"},
             *mounts,
             *_listed(wanted.volume_mounts),
@@ -83,19 +84,27 @@ def _container(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
         # The last log lines of a crash reach the pod's status, and from there ours.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": security.CONTAINER,
     }
 
 
-def _spread(blueprint: Blueprint) -> dict[str, Any]:
-    """Topology spread; pods of this service count unless the user chose others."""
-    own = {"labelSelector": {"matchLabels": {SERVICE_LABEL: blueprint.service.name}}}
-    constraints = [{**own, **item} for item in _listed(blueprint.spec.template.topology_spread_constraints)]
-    return {"topologySpreadConstraints": constraints} if constraints else {}
+def _model(blueprint: Blueprint, rendering: Rendering) -> ModelSource:
+    source = blueprint.source
+    return source.stored(rendering.model_cache) if isinstance(source, ModelDownload) else source
+
+
+def _security(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
+    to_claim = "persistentVolumeClaim" in _model(blueprint, rendering).volume
+    fills_it = to_claim and isinstance(blueprint.source, ModelDownload)
+    return security.POD | (security.WRITES_TO_CLAIM if fills_it else {})
+
+
+def _download(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
+    source = blueprint.source
+    if not isinstance(source, ModelDownload):
+        return {}
+    mounts = _listed(blueprint.spec.template.volume_mounts)
+    return {"initContainers": [download_container(blueprint, source, rendering, mounts)]}
 
 
 def _grace_seconds(blueprint: Blueprint) -> int:

@@ -19,6 +19,7 @@ _NOT_IN_PODS = (
     ("nodes",),
     ("clients",),
     ("autoscaling",),
+    ("template", "acceleratorMemory"),
     ("rollout", "maxSurge"),
     ("rollout", "maxUnavailable"),
 )
@@ -28,13 +29,15 @@ _NOT_IN_PODS = (
 class Rendering:
     """What the operator, not the user, decides about a pod template; recorded in the template's annotations.
 
-    `accelerator`: extended resource of which each rank takes one, empty for none.
+    `accelerator`: extended resource of which each rank takes one, empty for none. `model_cache`: address of the cache
+    for downloads, empty for each pod's own disk.
     """
 
     version: str
     image: str
     pull_policy: str = "IfNotPresent"
     accelerator: str = ""
+    model_cache: str = ""
 
     def record(self) -> str:
         """Without what is not set, so that a new field leaves old records as they are."""

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from paddock.operator.plan.labels import SERVICE_LABEL, leader_labels, metadata_of, pods_name
+from paddock.operator.plan.labels import SERVICE_LABEL, answering_labels, metadata_of, pods_name
 from paddock.operator.resource import InferenceService
 
 CLIENT_PORTS = {"http": 80, "https": 443}
 
 
-def client_service(service: InferenceService, schemes: Collection[str]) -> dict[str, Any]:
-    """Port 80 or 443 to the leaders that are ready: what applications use.
+def client_service(
+    service: InferenceService, schemes: Collection[str], all_answer: bool = False
+) -> dict[str, Any]:
+    """Port 80 or 443 to the pods that answer and are ready, all or the leaders: what applications use.
 
     While a rollout changes the scheme there are both: the port's name finds the pods that speak it.
     """
     spec = {
         "type": "ClusterIP",
-        "selector": leader_labels(service.name),
+        "selector": answering_labels(service.name, all_answer),
         "ports": [_port(scheme, CLIENT_PORTS[scheme]) for scheme in sorted(schemes)],
     }
     return _service(service, service.name, spec)

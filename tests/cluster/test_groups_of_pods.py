@@ -1,16 +1,38 @@
 """A replica of several pods answers as one pod does, and a lost pod costs its own group only."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from asking import ask
-from installed import Cluster, engine_pods, service_url
+from installed import Cluster, engine_pods, said, service_url
 from kubectl import Kubectl, Manifest, condition
-from manifests import inference_service
+from manifests import inference_service, namespace
 from waiting import NotYet, until
 
 QUESTION = "What is the capital of France?"
+CACHE_BYTES = 64 * 1024 * 1024
+_FINISHED = """
+import collections, json, re, urllib.request
+page = urllib.request.urlopen("{url}/metrics", timeout=10).read().decode()
+finished = collections.Counter()
+for engine, count in re.findall('^vllm:request_success_total[{{].*engine="([0-9]+)".* ([0-9.]+)$', page, re.M):
+    finished[engine] += float(count)
+print(json.dumps(finished))
+"""
+
+
+def reported_plan(models: Kubectl, name: str) -> Manifest:
+    """Wait until a replica has told what it holds."""
+
+    def reported() -> Manifest:
+        plan: Manifest = models.get("infsvc", name)["status"]["plan"]
+        if plan["basis"].startswith("reported by pod"):
+            return plan
+        raise NotYet(json.dumps(plan))
+
+    return until(reported, seconds=60, what=f"the report of {name}", every=0.5)
 
 
 def whole(models: Kubectl, name: str, *, pods: int) -> Manifest:
@@ -29,24 +51,87 @@ def whole(models: Kubectl, name: str, *, pods: int) -> Manifest:
     return until(settled, seconds=240, what=f"{name} to be available with {pods} pods", every=0.5)
 
 
+@pytest.fixture(scope="module")
+def answer_of_one_pod(cluster: Cluster, client: Kubectl) -> Iterator[str]:
+    """What a replica of one pod says to the question."""
+    cluster.kubectl.apply(namespace("t-one-pod"))
+    models = cluster.kubectl.in_namespace("t-one-pod")
+    models.apply(inference_service("one", cluster.model_uri))
+    whole(models, "one", pods=1)
+    yield ask(client, service_url(models, "one"), QUESTION, model="one")["text"]
+    cluster.kubectl.run("delete", "namespace", "t-one-pod", "--wait=false")
+
+
 @pytest.mark.parametrize(
     "sizes", [{"tensorParallelSize": 2}, {"pipelineParallelSize": 2}], ids=["tensor", "pipeline"]
 )
 def test_two_pods_answer_as_one_does(
-    cluster: Cluster, models: Kubectl, client: Kubectl, sizes: dict[str, Any]
+    cluster: Cluster, models: Kubectl, client: Kubectl, answer_of_one_pod: str, sizes: dict[str, Any]
 ) -> None:
-    models.apply(inference_service("one", cluster.model_uri))
-    models.apply(inference_service("two", cluster.model_uri, nodes=2, parallel=sizes))
-    whole(models, "one", pods=1)
+    one_node = {"groupTopologyKey": "kubernetes.io/hostname"}
+    models.apply(inference_service("two", cluster.model_uri, nodes=2, parallel=sizes, template=one_node))
     whole(models, "two", pods=2)
 
-    expected = ask(client, service_url(models, "one"), QUESTION, model="one")
     answered = ask(client, service_url(models, "two"), QUESTION, model="two")
 
-    assert answered["text"] == expected["text"]
+    assert answered["text"] == answer_of_one_pod
+    assert len({pod["spec"]["nodeName"] for pod in engine_pods(models, "two")}) == 1
     assert (
         models.run("get", "secret", "two-pods", "-o", "jsonpath={.metadata.ownerReferences[0].name}") == "two"
     )
+
+
+def test_two_engines_in_two_pods_answer_behind_one_api_or_each_by_itself(
+    cluster: Cluster, models: Kubectl, client: Kubectl, answer_of_one_pod: str
+) -> None:
+    engines = {"dataParallelSize": 2, "dataParallelSizeLocal": 1}
+    models.apply(
+        inference_service("led", cluster.model_uri, parallel=engines),
+        inference_service("each", cluster.model_uri, parallel={**engines, "dataParallelHybridLb": True}),
+    )
+    whole(models, "led", pods=2)
+    whole(models, "each", pods=2)
+
+    own = [f"http://each-0-{rank}.each-pods.{models.namespace}.svc:8000" for rank in (0, 1)]
+    # Of equals they take turns: two questions reach both engines.
+    led = [ask(client, service_url(models, "led"), QUESTION, model="led")["text"] for _ in range(2)]
+    each = [ask(client, url, QUESTION, model="each")["text"] for url in (*own, service_url(models, "each"))]
+
+    assert {*led, *each} == {answer_of_one_pod}
+    metrics = client.exec_python("client", _FINISHED.format(url=service_url(models, "led")))
+    assert json.loads(metrics) == {"0": 1.0, "1": 1.0}
+    for name in ("led", "each"):
+        plan = reported_plan(models, name)
+        assert (plan["podsPerReplica"], plan["gpusPerPod"]) == (2, 0)
+        # Each of the two engines has the cache of the manifest.
+        assert plan["kvTokensPerReplica"] == 2 * (CACHE_BYTES // plan["kvBytesPerToken"])
+        assert plan["weightBytes"] > 1_000_000
+
+    models.run("delete", "pod", "each-0-1", "--grace-period=0", "--force")
+    assert ask(client, own[0], QUESTION, model="each")["text"] == answer_of_one_pod
+    said(models, "each", "Available", "True", "ServingInPart", "1 of 2 pods can answer")
+
+
+def test_a_model_that_no_device_can_hold_is_refused_with_the_arithmetic(
+    cluster: Cluster, models: Kubectl
+) -> None:
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "dtype": "bfloat16",
+        "hidden_size": 8192,
+        "intermediate_size": 28672,
+        "num_attention_heads": 64,
+        "num_hidden_layers": 80,
+        "num_key_value_heads": 8,
+        "vocab_size": 128256,
+    }
+    model = {"hfOverrides": json.dumps(config)}
+    template = {"nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}}
+
+    models.apply(inference_service("large", cluster.model_uri, model=model, template=template))
+
+    said(models, "large", "Accepted", "False", "DoesNotFit", "141.1 GB", "at least 2 ranks are needed")
+    assert engine_pods(models, "large") == []
 
 
 def test_a_lost_pod_restarts_its_group_and_no_other(
@@ -59,8 +144,9 @@ def test_a_lost_pod_restarts_its_group_and_no_other(
 
     def starts() -> dict[str, str]:
         return {
-            pod["metadata"]["name"]: json.dumps(pod["status"]["containerStatuses"][0]["state"])
+            pod["metadata"]["name"]: json.dumps(each["state"])
             for pod in engine_pods(models, "two")
+            for each in pod["status"].get("containerStatuses") or ()
         }
 
     before = starts()

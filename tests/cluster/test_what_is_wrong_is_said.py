@@ -1,6 +1,7 @@
 """Faults that only the cluster can show: each becomes a condition that names its cause, and goes when it is mended."""
 
 import json
+import re
 from pathlib import Path
 
 from asking import ask
@@ -45,7 +46,12 @@ def test_corrupt_weights_are_named_with_the_file(
 ) -> None:
     lenient_models.apply(inference_service("corrupt", f"file://{corrupt_model}"))
 
-    said(lenient_models, "corrupt", "ModelReady", "False", "model.safetensors")
+    found = said(lenient_models, "corrupt", "ModelReady", "False", "exit code 1", "model.safetensors")
+    assert re.fullmatch(
+        r"corrupt-0-0: exit code 1(, [^:]+)?: /models/model/model.safetensors: is corrupt .*",
+        found["message"],
+    ), found["message"]
+    assert found["message"].count("model.safetensors") == 1
 
 
 def test_a_host_path_in_a_restricted_namespace_is_explained(cluster: Cluster, models: Kubectl) -> None:

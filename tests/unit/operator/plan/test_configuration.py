@@ -6,7 +6,7 @@ from paddock.operator.plan.blueprint import Blueprint
 from paddock.operator.plan.configuration import SHOWN_CHARACTERS
 
 Blueprints = Callable[..., Blueprint]
-MODEL = {"argument": "model", "value": "/models/model", "origin": "spec.model.uri"}
+MODEL = {"argument": "model", "value": "file:///models/tiny", "origin": "spec.model.uri"}
 NAME = {"argument": "served-model-name", "value": "qwen3", "origin": "metadata.name"}
 
 

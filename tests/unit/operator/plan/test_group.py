@@ -75,6 +75,24 @@ CASES = {
         "parallel": {"tensorParallelSize": 4, "pipelineParallelSize": 2},
         "template": {"resources": {"limits": {"nvidia.com/gpu": 4}}},
     },
+    "one_rack": {
+        "replicas": 1,
+        "nodes": 2,
+        "parallel": {"pipelineParallelSize": 2},
+        "template": {
+            "groupTopologyKey": "example.com/rack",
+            "affinity": {"nodeAffinity": {}, "podAffinity": {}},
+        },
+    },
+    "engines": {
+        "replicas": 1,
+        "parallel": {"dataParallelSize": 4, "tensorParallelSize": 2},
+        "template": {"resources": {"limits": {"nvidia.com/gpu": 4}}},
+    },
+    "engines_that_answer": {
+        "replicas": 1,
+        "parallel": {"dataParallelSize": 4, "dataParallelSizeLocal": 2, "dataParallelHybridLb": True},
+    },
     "autoscaled": {
         "replicas": 1,
         "autoscaling": {

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from paddock.engine.config import ServeConfig
 from paddock.operator.plan.blueprint import Blueprint
 from paddock.operator.plan.companions import companions
 from paddock.operator.plan.layout import Layout, layout
@@ -18,6 +19,11 @@ from paddock.operator.snapshot import Snapshot
 
 Blueprints = Callable[..., Blueprint]
 GPU = "nvidia.com/gpu"
+
+
+def config(tensor: int = 1, pipeline: int = 1, **parallel: Any) -> ServeConfig:
+    sizes = {"tensor_parallel_size": tensor, "pipeline_parallel_size": pipeline, **parallel}
+    return ServeConfig(model={"model": "m"}, parallel=sizes)
 
 
 def gpus(count: int, resource: str = GPU) -> dict[str, Any]:
@@ -39,7 +45,66 @@ def gpus(count: int, resource: str = GPU) -> dict[str, Any]:
 def test_ranks_are_dealt_out_evenly(
     tensor: int, pipeline: int, spec: dict[str, Any], expected: Layout
 ) -> None:
-    assert layout(tensor, pipeline, OperatorSpec.model_validate(spec), "") == expected
+    assert layout(config(tensor, pipeline), OperatorSpec.model_validate(spec), "") == expected
+
+
+LOCAL, HYBRID = {"data_parallel_size_local": 2}, {"data_parallel_hybrid_lb": True}
+
+
+@pytest.mark.parametrize(
+    ("parallel", "spec", "expected"),
+    [
+        ({}, {}, Layout(1, 4, 4)),
+        ({}, {"nodes": 2}, Layout(2, 2, 2)),
+        (LOCAL, {}, Layout(2, 2, 2)),
+        ({}, {"template": gpus(1)}, Layout(4, 1, 1)),
+        ({"tensor_parallel_size": 2}, {"template": gpus(4)}, Layout(2, 4, 2)),
+        ({"tensor_parallel_size": 2}, {"template": gpus(8), "nodes": 4}, Layout(4, 2, 1)),
+        (LOCAL | HYBRID, {}, Layout(2, 2, 2, each_answers=True)),
+        ({"data_parallel_size_local": 1} | HYBRID, {"template": gpus(8)}, Layout(4, 1, 1, each_answers=True)),
+        ({"data_parallel_size_local": 4} | HYBRID, {}, Layout(1, 4, 4)),
+    ],
+)
+def test_four_engines_stay_whole_in_equal_pods(
+    parallel: dict[str, Any], spec: dict[str, Any], expected: Layout
+) -> None:
+    given = config(data_parallel_size=4, **parallel)
+    assert layout(given, OperatorSpec.model_validate(spec), "") == expected
+
+
+@pytest.mark.parametrize(
+    ("parallel", "spec", "said"),
+    [
+        (
+            {"data_parallel_size": 3},
+            {"nodes": 2},
+            "3 engines do not divide evenly over 2 pods with one engine each",
+        ),
+        ({"data_parallel_size": 4}, {"template": gpus(3)}, "over 2 pods with 3 engines each"),
+        (
+            {"data_parallel_size": 2, "tensor": 4},
+            {"template": gpus(2)},
+            "an engine of 4 ranks (tensorParallelSize 4 times pipelineParallelSize 1) does not fit a pod of 2",
+        ),
+        (
+            {"data_parallel_size": 4, "data_parallel_size_local": 4},
+            {"template": gpus(2)},
+            "nvidia.com/gpu 2 is too little",
+        ),
+        (HYBRID | {"data_parallel_size_local": 1}, {}, "needs dataParallelSize above 1"),
+        (
+            {"data_parallel_size": 2, "max_parallel_loading_workers": 1},
+            {},
+            "maxParallelLoadingWorkers: 1 does not go with 2 engines in a pod",
+        ),
+    ],
+)
+def test_engines_that_cannot_be_dealt_out_are_refused_with_the_arithmetic(
+    parallel: dict[str, Any], spec: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(Refusal) as caught:
+        layout(config(**parallel), OperatorSpec.model_validate(spec), "")
+    assert said in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -54,7 +119,7 @@ def test_what_cannot_be_dealt_out_is_refused_with_the_arithmetic(
     tensor: int, pipeline: int, spec: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(Refusal) as caught:
-        layout(tensor, pipeline, OperatorSpec.model_validate(spec), "")
+        layout(config(tensor, pipeline), OperatorSpec.model_validate(spec), "")
     assert said in caught.value.message
 
 
@@ -135,3 +200,18 @@ def test_the_operator_is_let_in_beside_the_named_clients(make_blueprint: Bluepri
     assert rule["from"][0] == {"namespaceSelector": {"matchLabels": {"team": "shop"}}}
     assert rule["from"][1]["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "paddock-operator"}}
     assert rule["ports"] == [{"port": "http", "protocol": "TCP"}]
+
+
+def test_pods_of_a_group_share_a_domain_beside_what_the_user_asked_for(make_blueprint: Blueprints) -> None:
+    term = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "cache"}}}
+    wanted = {
+        "groupTopologyKey": "rack",
+        "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}},
+    }
+    spec = pod(make_blueprint(template=wanted), Layout(2, 1))
+    first, own = spec["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert first == term
+    assert own["topologyKey"] == "rack"
+    assert own["matchLabelKeys"] == ["paddock.dev/group"]
+    assert [each["whenUnsatisfiable"] for each in spec["topologySpreadConstraints"]] == ["ScheduleAnyway"]
+    assert "topologySpreadConstraints" not in pod(make_blueprint(template=wanted), Layout(1, 1))

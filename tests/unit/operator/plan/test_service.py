@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 
+from paddock.operator.plan.blueprint import Blueprint
+from paddock.operator.plan.companions import companions
+from paddock.operator.plan.network_policy import Isolation
 from paddock.operator.plan.service import client_service, url
 from paddock.operator.resource import InferenceService
 from paddock.operator.snapshot import Pod, Snapshot
@@ -38,3 +41,23 @@ def test_the_address_changes_once_a_pod_answers_at_the_new_one(
     assert Snapshot(make_service(), pods=(old, starting)).served_scheme("https") == "http"
     assert Snapshot(make_service(), pods=(old, ready)).served_scheme("https") == "https"
     assert Snapshot(make_service()).served_scheme("https") == "https"
+
+
+def test_clients_are_led_to_every_pod_once_no_follower_of_an_earlier_spec_is_left(
+    make_blueprint: Callable[..., Blueprint], make_pod: Pods
+) -> None:
+    blueprint = make_blueprint(
+        parallel={"dataParallelSize": 2, "dataParallelSizeLocal": 1, "dataParallelHybridLb": True}
+    )
+    alone, follower = make_pod(0, "new", answers_alone=True), make_pod(1, "old", name="qwen3-1-1")
+
+    def selected(*pods: Pod) -> list[dict[str, str]]:
+        objects = companions(blueprint, Snapshot(blueprint.service, pods=pods), Isolation())
+        named = {(body["kind"], body["metadata"]["name"]): body["spec"] for body in objects if "spec" in body}
+        policy = named["NetworkPolicy", "qwen3"]["podSelector"]["matchLabels"]
+        return [named["Service", "qwen3"]["selector"], policy]
+
+    everyone = {"paddock.dev/service": "qwen3"}
+    leaders = {**everyone, "apps.kubernetes.io/pod-index": "0"}
+    assert selected() == selected(alone) == [everyone, everyone]
+    assert selected(alone, follower) == [leaders, leaders]

@@ -1,0 +1,121 @@
+"""What a model takes of its devices' memory: by its configuration before it is loaded, as measured after. Pure.
+
+The operator does not open models. Of a configuration it knows what `spec.model.hfOverrides` states; a replica that serves
+reports what it holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from paddock.engine.config import ServeConfig
+from paddock.operator.resource import InferenceService
+
+_REPORTED = "reported by pod "
+_BYTES = {"float": 4, "float32": 4, "bfloat16": 2, "float16": 2, "half": 2}
+_QUERY_NORMS = {"Qwen3ForCausalLM", "Qwen3MoeForCausalLM"}
+_QKV_BIASES = {"Qwen2ForCausalLM"}
+_ARCHITECTURES = {
+    "LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", *_QUERY_NORMS, *_QKV_BIASES,
+}  # fmt: skip
+_NEEDED = (
+    "hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers", "vocab_size",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes of one engine over all its ranks: of the weights, and of one token in the cache. `basis`: how it is known."""
+
+    weight_bytes: int
+    kv_bytes_per_token: int
+    basis: str
+    tokens: int | None = None
+    """That the caches of a replica hold, where it says so itself."""
+
+
+def stated(config: ServeConfig) -> Footprint | None:
+    """By the configuration that the spec states; None where it states too little or the formula is not this one.
+
+    Decoders with rotary positions, grouped query attention and gated feed-forward layers, or experts of them.
+    """
+    fields = config.model.hf_overrides
+    size = _element_bytes(config, fields)
+    if size is None or config.model.quantization or not _is_covered(fields):
+        return None
+    heads, layers = int(fields["num_attention_heads"]), int(fields["num_hidden_layers"])
+    kv_heads = int(fields.get("num_key_value_heads") or heads)
+    width = int(fields.get("head_dim") or int(fields["hidden_size"]) // heads)
+    # Ranks past the number of key-value heads hold copies.
+    held = layers * 2 * max(kv_heads, config.parallel.tensor_parallel_size) * width
+    element = 1 if config.cache.kv_cache_dtype.startswith("fp8") else size
+    if config.cache.kv_cache_dtype == "bfloat16":
+        element = 2
+    weights = _parameters(fields, heads, kv_heads, width) * size
+    return Footprint(weights, held * element, "spec.model.hfOverrides")
+
+
+def report_key(config: ServeConfig, service: InferenceService) -> str:
+    """Of what the figures depend on: a report made under another key says nothing of this spec."""
+    parallel, model = config.parallel, config.model
+    parts = (
+        (service.spec.get("model") or {}).get("uri"), model.dtype, model.quantization, model.hf_overrides,
+        config.cache.kv_cache_dtype, parallel.tensor_parallel_size, parallel.pipeline_parallel_size,
+    )  # fmt: skip
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def reported(plan: Mapping[str, Any], key: str, revision: str) -> Footprint | None:
+    """What a replica reported, as status.plan keeps it; the size of its cache only of the same revision."""
+    if plan.get("key") != key or not str(plan.get("basis", "")).startswith(_REPORTED):
+        return None
+    tokens = plan.get("kvTokensPerReplica") if is_reported(plan, revision) else None
+    return Footprint(plan["weightBytes"], plan["kvBytesPerToken"], plan["basis"], tokens)
+
+
+def basis_of_report(pod: str, revision: str) -> str:
+    return f"{_REPORTED}{pod} of revision {revision}"
+
+
+def is_reported(plan: Mapping[str, Any], revision: str) -> bool:
+    """Whether a pod of that revision has said what the plan says."""
+    basis = str(plan.get("basis", ""))
+    return basis.startswith(_REPORTED) and basis.endswith(f" {revision}")
+
+
+def _is_covered(fields: Mapping[str, Any]) -> bool:
+    architecture = next(iter(fields.get("architectures") or ()), None)
+    counts = all(isinstance(fields.get(name), int) and fields[name] > 0 for name in _NEEDED)
+    return counts and architecture in _ARCHITECTURES and "quantization_config" not in fields
+
+
+def _element_bytes(config: ServeConfig, fields: Mapping[str, Any]) -> int | None:
+    asked = config.model.dtype
+    named = (fields.get("dtype") or fields.get("torch_dtype")) if asked == "auto" else asked
+    return _BYTES.get(str(named))
+
+
+def _parameters(fields: Mapping[str, Any], heads: int, kv_heads: int, width: int) -> int:
+    hidden, vocabulary = int(fields["hidden_size"]), int(fields["vocab_size"])
+    architecture = fields["architectures"][0]
+    attention = 2 * hidden * heads * width + 2 * hidden * kv_heads * width
+    if architecture in _QUERY_NORMS:
+        attention += 2 * width
+    if architecture in _QKV_BIASES or fields.get("attention_bias"):
+        attention += (heads + 2 * kv_heads) * width
+    layer = attention + 2 * hidden + _feed_forward(fields, hidden)
+    embeddings = vocabulary * hidden * (1 if fields.get("tie_word_embeddings") else 2)
+    return int(fields["num_hidden_layers"]) * layer + embeddings + hidden
+
+
+def _feed_forward(fields: Mapping[str, Any], hidden: int) -> int:
+    """Three matrices, or so many experts of them and a router."""
+    experts = int(fields.get("num_local_experts") or fields.get("num_experts") or 0)
+    if not experts:
+        return 3 * hidden * int(fields["intermediate_size"])
+    size = int(fields.get("moe_intermediate_size") or fields["intermediate_size"])
+    return experts * (3 * hidden * size + hidden)
