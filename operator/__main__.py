@@ -10,6 +10,9 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
+import aiohttp
+
+from paddock.operator.children import Children
 from paddock.operator.client import Api
 from paddock.operator.custom_metrics.listener import serve_custom_metrics
 from paddock.operator.events import Recorder
@@ -20,8 +23,10 @@ from paddock.operator.logs import start_logging
 from paddock.operator.metrics import Metrics, Vitals
 from paddock.operator.plan.blueprint import spec_schema
 from paddock.operator.reconcile import Reconciler
+from paddock.operator.relisting import Relisting
+from paddock.operator.reports import Reports
 from paddock.operator.settings import Settings, SettingsError, read_settings
-from paddock.operator.watch import Watcher
+from paddock.operator.watch import CHILD_DELAY, Watcher
 from paddock.operator.workers import work
 from paddock.operator.workqueue import WorkQueue
 
@@ -49,8 +54,17 @@ class Operator:
                 free = Api(session, self._credentials.server)
                 namespace = settings.namespace or self._credentials.namespace
                 lease = Lease(free, namespace, LEASE, settings.identity)
-                acting = Api(session, self._credentials.server, may_write=lease.is_held)
-                await first_of(self._lead_by_turns(lease, acting, stop), self._serve_metrics_api(free))
+                children = Children()
+                acting = Api(
+                    session,
+                    self._credentials.server,
+                    may_write=lease.is_held,
+                    wrote=children.wrote,
+                    removed=children.removed,
+                )
+                await first_of(
+                    self._lead_by_turns(lease, acting, children, stop), self._serve_metrics_api(free)
+                )
         finally:
             clock.cancel()
             await runner.cleanup()
@@ -65,7 +79,7 @@ class Operator:
             api, settings.metrics_api_certificates, settings.host, settings.metrics_api_port
         )
 
-    async def _lead_by_turns(self, lease: Lease, api: Api, stop: asyncio.Event) -> None:
+    async def _lead_by_turns(self, lease: Lease, api: Api, children: Children, stop: asyncio.Event) -> None:
         recorder = Recorder(api, self._settings.identity)
         self._metrics.follow_recorder(lambda: recorder.dropped)
         queue = WorkQueue()
@@ -75,18 +89,27 @@ class Operator:
             await first_of(lease.acquire(), stop.wait())
             if lease.is_held() and not stop.is_set():
                 self._vitals.leading = True
-                await first_of(self._act(api, recorder, queue), lease.hold(), stop.wait())
+                await first_of(self._act(api, children, recorder, queue), lease.hold(), stop.wait())
         self._vitals.leading = False
         await lease.release()
 
-    async def _act(self, api: Api, recorder: Recorder, queue: WorkQueue) -> None:
+    async def _act(self, api: Api, children: Children, recorder: Recorder, queue: WorkQueue) -> None:
         settings = self._settings
-        reconciler = Reconciler(api, recorder, settings.rendering, settings.host_paths, settings.isolation)
-        watcher = Watcher(self._credentials, api, self._metrics, self._vitals, settings.watched)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(watcher.run(queue.add))
-            for _ in range(settings.workers):
-                tasks.create_task(work(queue, reconciler, self._metrics))
+        async with aiohttp.ClientSession() as to_pods:
+            reports = Reports(to_pods, queue.add)
+            reconciler = Reconciler(
+                api, children, recorder, settings.rendering, settings.host_paths, settings.isolation, reports
+            )
+            lists = Relisting(api, children, settings.watched)
+            watcher = Watcher(
+                self._credentials, api, children, lists, self._metrics, self._vitals, settings.watched
+            )
+            await lists.fill()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(watcher.run(queue.add))
+                tasks.create_task(lists.keep(lambda key: queue.add(key, CHILD_DELAY)))
+                for _ in range(settings.workers):
+                    tasks.create_task(work(queue, reconciler, self._metrics))
 
 
 async def first_of(*waits: Coroutine[Any, Any, Any]) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from paddock.operator.client import Api, ApiError
@@ -25,16 +28,21 @@ class NameTaken(Exception):
     """An object of the name that we need belongs to somebody else."""
 
 
+class KedaMissing(Exception):
+    """The spec asks for a ScaledObject, and there can be none."""
+
+
 async def perform(api: Api, recorder: Recorder, service: InferenceService, actions: Sequence[Action]) -> int:
     """Performs `actions` in order and stops at the first error. Returns how many changed an object."""
     changed = 0
+    actions = await _looked_up(api, service, actions)
     for action in actions:
         if isinstance(action, IssueSecret):
             changed += await _issue(api, action)
             continue
         if isinstance(action, Delete):
             await api.delete(action.kind, action.namespace, action.name, action.uid, action.resource_version)
-        elif not await _apply(api, action, service):
+        elif not await _apply(api, action):
             continue
         changed += 1
         if action.note is not None:
@@ -53,13 +61,21 @@ async def _issue(api: Api, action: IssueSecret) -> bool:
     return True
 
 
-async def _apply(api: Api, action: Apply, service: InferenceService) -> bool:
+async def _looked_up(api: Api, service: InferenceService, actions: Sequence[Action]) -> list[Action]:
+    """With the live object of each manifest that was seen without one, for it may exist. All are asked for at once."""
+    unseen = [action for action in actions if isinstance(action, Apply) and action.live is None]
+    found = await asyncio.gather(*(_unseen(api, action.manifest, service) for action in unseen))
+    live = {id(action): replace(action, live=body) for action, body in zip(unseen, found, strict=True)}
+    return [live.get(id(action), action) for action in actions]
+
+
+async def _apply(api: Api, action: Apply) -> bool:
     """Whether the object is another one now."""
-    manifest = with_digest(action.manifest)
-    live = action.live if action.live is not None else await _unseen(api, manifest, service)
+    manifest, live = with_digest(action.manifest), action.live
     if live is not None and is_applied(_content(manifest), live):
         return False
-    applied = await api.apply(manifest)
+    with _keda(manifest["kind"]):
+        applied = await api.apply(manifest)
     return live is None or _version(applied) != _version(live)
 
 
@@ -77,13 +93,28 @@ def _version(body: Mapping[str, Any]) -> tuple[Any, ...]:
 async def _unseen(api: Api, manifest: Mapping[str, Any], service: InferenceService) -> dict[str, Any] | None:
     """The object that exists although the snapshot did not show it. Never takes over what is not ours."""
     meta = manifest["metadata"]
-    live = await api.get(manifest["kind"], meta["namespace"], meta["name"])
+    with _keda(manifest["kind"]):
+        live = await api.get(manifest["kind"], meta["namespace"], meta["name"])
     if live is None or owned_by(live, service.uid):
         return live
     raise NameTaken(
         f"{manifest['kind']} {meta['name']} exists in namespace {meta['namespace']} and does not belong to "
         f"InferenceService {service.name}: delete or rename one of them"
     )
+
+
+@contextmanager
+def _keda(kind: str) -> Iterator[None]:
+    """A kind that the cluster does not know, or that the chart gave us no right to, is the user's to mend."""
+    try:
+        yield
+    except ApiError as error:
+        if kind == "ScaledObject" and error.status in (403, 404):
+            raise KedaMissing(
+                "spec.autoscaling.provider: keda needs KEDA in the cluster, and keda.enabled=true in this operator's chart "
+                f"({error.status} {error.reason})"
+            ) from error
+        raise
 
 
 def owned_by(body: Mapping[str, Any], uid: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -22,12 +22,17 @@ _PATHS = {
     "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
     "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
     "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
+    "ScaledObject": ("/apis/keda.sh/v1alpha1", "scaledobjects"),
     "ConfigMap": ("/api/v1", "configmaps"),
     "EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
     "Event": ("/apis/events.k8s.io/v1", "events"),
     "Lease": ("/apis/coordination.k8s.io/v1", "leases"),
 }
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+_WRITE_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=4)
+"""A write that waits for a connection is dropped before anybody else may hold the Lease (5 s after we let go)."""
+
+_PAGE = 500
 _CLIPPED = 600
 
 
@@ -47,14 +52,24 @@ class NotLeading(Exception):
 
 
 class Api:
-    """One API server. Writes are refused while `may_write()` is false: a deposed leader changes nothing."""
+    """One API server. Writes are refused while `may_write()` is false: a deposed leader changes nothing.
+
+    `wrote` hears of each object as a write left it, `removed` (kind, namespace, name, uid) of each that went.
+    """
 
     def __init__(
-        self, session: aiohttp.ClientSession, server: str, may_write: Callable[[], bool] = lambda: True
+        self,
+        session: aiohttp.ClientSession,
+        server: str,
+        may_write: Callable[[], bool] = lambda: True,
+        wrote: Callable[[Mapping[str, Any]], None] = lambda _: None,
+        removed: Callable[[str, str, str, str], None] = lambda *_: None,
     ) -> None:
         self._session = session
         self._server = server
         self._may_write = may_write
+        self._wrote = wrote
+        self._removed = removed
 
     async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
         """The object, or None when there is none."""
@@ -74,6 +89,19 @@ class Api:
         items: list[dict[str, Any]] = answer["items"]
         return items
 
+    async def pages(
+        self, kind: str, namespace: str | None, labels: str
+    ) -> AsyncIterator[tuple[Sequence[dict[str, Any]], str]]:
+        """As `list`, some hundreds at a time, each with the resourceVersion of which the whole list is."""
+        query = {"labelSelector": labels, "limit": str(_PAGE)}
+        while True:
+            answer = await self._request("GET", _path(kind, namespace), query)
+            meta = answer["metadata"]
+            yield answer["items"], meta["resourceVersion"]
+            if not meta.get("continue"):
+                return
+            query["continue"] = meta["continue"]
+
     async def serves(self, kind: str) -> bool:
         """Whether the API server knows the kind (for ours: whether the CRD is there and established)."""
         prefix, plural = _PATHS[kind]
@@ -92,7 +120,9 @@ class Api:
             f"/{subresource}" if subresource else ""
         )
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return await self._request("PATCH", path, query, manifest, "application/apply-patch+yaml")
+        applied = await self._request("PATCH", path, query, manifest, "application/apply-patch+yaml")
+        self._wrote(applied)
+        return applied
 
     async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         path = _path(manifest["kind"], manifest["metadata"]["namespace"])
@@ -117,10 +147,16 @@ class Api:
             "preconditions": {"uid": uid, "resourceVersion": resource_version},
         }
         try:
-            await self._request("DELETE", _path(kind, namespace, name), body=body)
+            left = await self._request("DELETE", _path(kind, namespace, name), body=body)
         except ApiError as error:
             if error.status != 404:
                 raise
+            self._removed(kind, namespace, name, uid)
+            return
+        if left.get("kind") == kind:
+            self._wrote(left)  # it goes in its own time, as a pod does
+        else:
+            self._removed(kind, namespace, name, uid)
 
     async def _request(
         self,
@@ -135,7 +171,12 @@ class Api:
         data = json.dumps(body).encode() if body is not None else None
         headers = {"Content-Type": content_type} if data else {}
         async with self._session.request(
-            verb, self._server + path, params=query, data=data, headers=headers, timeout=_TIMEOUT
+            verb,
+            self._server + path,
+            params=query,
+            data=data,
+            headers=headers,
+            timeout=_TIMEOUT if verb == "GET" else _WRITE_TIMEOUT,
         ) as response:
             text = await response.text()
             if response.status >= 400:

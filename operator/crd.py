@@ -17,6 +17,7 @@ import yaml
 
 from paddock.engine.config.schema import cross_group_rules, dialect_rules, dialect_schemas, group_schemas
 from paddock.operator import resource
+from paddock.operator.source import model_rules, source_schemas
 
 Schema = dict[str, Any]
 
@@ -121,7 +122,8 @@ def _spec_schema() -> Schema:
     # The model is required, so its group has no default that would hide its absence.
     required_model = {key: value for key, value in model.items() if key != "default"} | {
         "required": ["uri"],
-        "properties": {"uri": resource.model_uri_schema(), **model["properties"]},
+        "properties": {**source_schemas(), **model["properties"]},
+        "x-kubernetes-validations": [*model.get("x-kubernetes-validations", ()), *model_rules()],
     }
     return {
         "type": "object",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from paddock.operator.resource import MODEL_PATH
+from paddock.operator.resource import DOWNLOAD_CONTAINER, MODEL_PATH
 
 Body = Mapping[str, Any]
 
@@ -17,17 +18,23 @@ _PULL = {
 }  # fmt: skip
 _START = {"CreateContainerError", "RunContainerError", "StartError", "PostStartHookError"}
 _LOG_CHARACTERS = 400
+_LOG_HEAD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ (?P<level>[A-Z]+) [\w.]+: ")
+_COMMAND_HEAD = re.compile(r"^paddock (serve|fetch): ")
+_ECHO = "the leader has stopped"
+_BACK_OFF = re.compile(r"back-off (\S+) restarting")
+_SIGNALS = {each.value: each.name for each in signal.Signals}
 
 
 @dataclass(frozen=True)
 class Problem:
     """`reason`: one CamelCase word; `message`: which object, what is wrong. `of_model`: the model's source is
-    at fault.
+    at fault. `is_echo`: the pod ended because another of its group did, and says no more.
     """
 
     reason: str
     message: str
     of_model: bool = False
+    is_echo: bool = False
 
 
 def problem_of(pod: Body, warnings: Sequence[str] = ()) -> Problem | None:
@@ -47,6 +54,7 @@ def problem_of(pod: Body, warnings: Sequence[str] = ()) -> Problem | None:
         )
     return (
         _scheduling(name, status)
+        or _download(pod, name, status.get("initContainerStatuses") or [])
         or _container(pod, name, status.get("containerStatuses") or [])
         or _mount(name, warnings)
     )
@@ -63,6 +71,21 @@ def is_ready(pod: Body) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or ()
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
     return ready and "deletionTimestamp" not in pod["metadata"]
+
+
+def is_downloading(pod: Body) -> bool:
+    """Whether its init container fetches the model now."""
+    statuses = (pod.get("status") or {}).get("initContainerStatuses") or ()
+    return any("running" in each.get("state", {}) for each in statuses if each["name"] == DOWNLOAD_CONTAINER)
+
+
+def _download(pod: Body, name: str, statuses: Iterable[Body]) -> Problem | None:
+    """That of the init container, until it has done its work; an earlier failure stays known while it tries again."""
+    going_on = [each for each in statuses if each.get("state", {}).get("terminated", {}).get("exitCode") != 0]
+    problem = _container(pod, name, going_on)
+    if problem is not None and problem.reason in ("Crashing", "ModelLoadFailed"):
+        return replace(problem, reason="ModelDownloadFailed", of_model=True)
+    return problem
 
 
 def _scheduling(name: str, status: Body) -> Problem | None:
@@ -89,7 +112,7 @@ def _container(pod: Body, name: str, statuses: Iterable[Body]) -> Problem | None
             "terminated"
         )
         if ended:
-            return _crash(name, container.get("restartCount", 0), ended)
+            return _crash(name, _course(container.get("restartCount", 0), message), ended)
     return None
 
 
@@ -116,15 +139,26 @@ def _configuration(name: str, message: str) -> Problem:
     )
 
 
-def _crash(name: str, restarts: int, ended: Body) -> Problem:
-    how = f"exit code {ended.get('exitCode')}, restarted {restarts} times"
+def _course(restarts: int, waiting: str) -> str:
+    """How often it was tried, and when it is next: `waiting` is the kubelet's word on that."""
+    pause = _BACK_OFF.search(waiting)
+    tried = "" if not restarts else ", restarted once" if restarts == 1 else f", restarted {restarts} times"
+    return tried + (f", next start within {pause[1]}" if pause else "")
+
+
+def _crash(name: str, course: str, ended: Body) -> Problem:
+    code = ended.get("exitCode", 0)
+    signalled = f" ({_SIGNALS[code - 128]})" if code - 128 in _SIGNALS else ""
+    how = f"exit code {code}{signalled}{course}"
     if ended.get("reason") == "OOMKilled":
         return Problem("OutOfMemory", _sentence(name, f"killed for using more memory than its limit ({how})"))
-    last_words = _last_lines(ended.get("message", ""))
+    last_words = _last_words(ended.get("message", ""))
     # The server names the file it could not load; what it says of other things does not hold this path.
     of_model = MODEL_PATH in last_words
     sentence = _sentence(name, f"{how}{': ' + last_words if last_words else ''}")
-    return Problem("ModelLoadFailed" if of_model else "Crashing", sentence, of_model)
+    return Problem(
+        "ModelLoadFailed" if of_model else "Crashing", sentence, of_model, is_echo=last_words.endswith(_ECHO)
+    )
 
 
 def _mount(name: str, warnings: Sequence[str]) -> Problem | None:
@@ -140,10 +174,19 @@ def _mount(name: str, warnings: Sequence[str]) -> Problem | None:
     return None
 
 
-def _last_lines(text: str) -> str:
-    """The end of a log, in one line and cut to a readable length."""
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    return " | ".join(lines[-3:])[-_LOG_CHARACTERS:]
+def _last_words(log: str) -> str:
+    """Why the process ended, by the end of its log: the last line that tells of no progress, without its time,
+    level and logger, cut to a readable length.
+    """
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    heads = [_LOG_HEAD.match(line) for line in lines]
+    telling = [i for i, head in enumerate(heads) if head is None or head["level"] in ("ERROR", "CRITICAL")]
+    if not lines:
+        return ""
+    chosen = telling[-1] if telling else -1
+    head = heads[chosen]
+    words = _COMMAND_HEAD.sub("", lines[chosen][head.end() if head else 0 :])
+    return words if len(words) <= _LOG_CHARACTERS else words[: _LOG_CHARACTERS - 1] + "…"
 
 
 def _sentence(subject: str, text: str) -> str:

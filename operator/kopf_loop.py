@@ -16,23 +16,28 @@ from typing import Any
 import aiohttp
 import kopf
 
+from paddock.operator.children import CHILDREN
 from paddock.operator.login import Credentials, Requested, open_session
 from paddock.operator.plan.labels import MANAGED_BY
 
 logger = logging.getLogger(__name__)
 
-CHILDREN = (
-    ("apps", "v1", "statefulsets"),
-    ("", "v1", "services"),
-    ("", "v1", "serviceaccounts"),
-    ("policy", "v1", "poddisruptionbudgets"),
-    ("networking.k8s.io", "v1", "networkpolicies"),
-    ("autoscaling", "v2", "horizontalpodautoscalers"),
-    ("", "v1", "pods"),
-    ("discovery.k8s.io", "v1", "endpointslices"),
-)
+MANAGED_BY_US = ",".join(f"{key}={value}" for key, value in MANAGED_BY.items())
 _LOOK_SECONDS = 1.0
 _ENDING_SECONDS = 10.0
+
+
+class NoDifferences(kopf.DiffBaseStorage):
+    """kopf copies and compares each object that it hears of, for handlers of changes; we have none."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        raise AssertionError("nothing is stored where nothing handles changes")
 
 
 def settings() -> kopf.OperatorSettings:
@@ -49,9 +54,9 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.connect_timeout = 10
     chosen.networking.request_timeout = 60
     chosen.networking.error_backoffs = (1, 1, 2, 3, 5, 8, 13, 21, *[30] * 20)
-    selector = ",".join(f"{key}={value}" for key, value in MANAGED_BY.items())
-    for kind in CHILDREN:
-        chosen.watching.label_selectors[kind] = selector
+    chosen.persistence.diffbase_storage = NoDifferences()
+    for kind in CHILDREN.values():
+        chosen.watching.label_selectors[kind] = MANAGED_BY_US
     return chosen
 
 

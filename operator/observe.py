@@ -1,4 +1,8 @@
-"""Reads one InferenceService and what it owns, live: a watch may have missed a deletion, a list has not."""
+"""One InferenceService, read live, and what it owns, as the watches, our own writes and regular lists show it.
+
+A plan from a state that is a moment old does no harm: applies are idempotent, deletions name the state that was
+seen, and what is not known is asked for before it is made.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,11 @@ from itertools import chain
 from typing import Any
 
 from paddock.operator.apply import owned_by
+from paddock.operator.children import Children
 from paddock.operator.client import Api, ApiError
 from paddock.operator.diagnosis import Problem, creation_problem
-from paddock.operator.plan.labels import GROUP_LABEL, SERVICE_LABEL
+from paddock.operator.downloads import downloads_of
+from paddock.operator.plan.labels import GROUP_LABEL
 from paddock.operator.resource import KIND, InferenceService
 from paddock.operator.snapshot import Pod, Snapshot, companion_key
 
@@ -19,42 +25,47 @@ COMPANIONS = ("Service", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy
 _ASKED_FOR_EVENTS = 3
 
 
-async def observe(api: Api, namespace: str, name: str) -> Snapshot | None:
+async def observe(api: Api, children: Children, namespace: str, name: str) -> Snapshot | None:
     """What lives now; None when the InferenceService does not exist."""
-    selector = f"{SERVICE_LABEL}={name}"
-    body, stateful_sets, pods, slices, *beside = await asyncio.gather(
-        api.get(KIND, namespace, name),
-        api.list("StatefulSet", namespace, selector),
-        api.list("Pod", namespace, selector),
-        api.list("EndpointSlice", namespace, f"kubernetes.io/service-name={name}"),
-        *(_listed(api, kind, namespace, selector) for kind in COMPANIONS),
-    )
+    key = namespace, name
+    body = await api.get(KIND, namespace, name)
     if body is None:
         return None
+    stateful_sets, pods = children.of(key, "StatefulSet"), children.of(key, "Pod")
+    beside = chain.from_iterable(children.of(key, kind) for kind in COMPANIONS)
+    slices = [each for each in children.of(key, "EndpointSlice") if _is_of_service(each, name)]
     service = InferenceService.of(body)
     silent = [pod for pod in pods if _stays(pod) and _waits_silently(pod)]
     own = {_group(s): s for s in stateful_sets if owned_by(s, service.uid) and _stays(s)}
     peopled = {_group(pod) for pod in pods}
     empty = {i: s for i, s in own.items() if i not in peopled and s["spec"].get("replicas", 1)}
-    refusals, warnings, missing = await asyncio.gather(
-        _refusals(api, namespace, empty), _warnings(api, namespace, silent), _missing_claim(api, service)
+    refusals, warnings, missing, downloads, scaled = await asyncio.gather(
+        _refusals(api, namespace, empty),
+        _warnings(api, namespace, silent),
+        _missing_claim(api, service),
+        downloads_of([pod for pod in pods if _stays(pod)]),
+        _scaled_objects(api, service, children.of(key, "HorizontalPodAutoscaler")),
     )
     return Snapshot(
         service=service,
         stateful_sets=own,
         pods=tuple(Pod.of(pod, warnings.get(pod["metadata"]["uid"], ())) for pod in pods),
-        companions={companion_key(c): c for c in chain(*beside) if owned_by(c, service.uid) and _stays(c)},
+        companions={
+            companion_key(c): c for c in chain(beside, scaled) if owned_by(c, service.uid) and _stays(c)
+        },
         ready_endpoints=_ready_endpoints(slices),
         leaving=frozenset(_group(s) for s in stateful_sets if not (owned_by(s, service.uid) and _stays(s))),
         refusals=refusals,
         missing_claim=missing,
-        is_silent=bool(silent or empty or missing),
+        downloads=downloads,
+        is_silent=bool(silent or empty or missing or downloads),
     )
 
 
-async def _listed(api: Api, kind: str, namespace: str, selector: str) -> list[dict[str, Any]]:
-    """Objects of a kind, which the items of a list do not say themselves."""
-    return [{"kind": kind, **item} for item in await api.list(kind, namespace, selector)]
+def _is_of_service(endpoint_slice: Body, name: str) -> bool:
+    """Whether it is of the client Service; the headless one has slices too."""
+    labels = endpoint_slice["metadata"].get("labels") or {}
+    return bool(labels.get("kubernetes.io/service-name") == name)
 
 
 def _group(body: Body) -> int:
@@ -79,6 +90,25 @@ async def _missing_claim(api: Api, service: InferenceService) -> str | None:
     return None if await api.get("PersistentVolumeClaim", service.namespace, claim) else claim
 
 
+async def _scaled_objects(
+    api: Api, service: InferenceService, autoscalers: Sequence[Body]
+) -> list[dict[str, Any]]:
+    """That of the service. Its kind is not watched, for most clusters do not know it: KEDA's own autoscaler, which bears
+    our labels, tells of one that is no longer wanted.
+    """
+    owners = (owner for each in autoscalers for owner in each["metadata"].get("ownerReferences") or ())
+    wanted = (service.spec.get("autoscaling") or {}).get("provider") == "keda"
+    if not wanted and all(owner["kind"] != "ScaledObject" for owner in owners):
+        return []
+    try:
+        found = await api.get("ScaledObject", service.namespace, service.name)
+    except ApiError as error:
+        if error.status == 403:
+            return []
+        raise
+    return [found] if found else []
+
+
 async def _refusals(api: Api, namespace: str, empty: Mapping[int, Body]) -> dict[int, Problem]:
     """Why StatefulSets without pods have none."""
     found: dict[int, Problem] = {}
@@ -97,9 +127,15 @@ async def _warnings(api: Api, namespace: str, silent: Sequence[Body]) -> dict[st
 
 
 def _waits_silently(pod: Body) -> bool:
-    containers = (pod.get("status") or {}).get("containerStatuses") or ()
-    waiting = [container.get("state", {}).get("waiting", {}).get("reason") for container in containers]
-    return "ContainerCreating" in waiting
+    """Nothing of it runs yet: its volumes are mounted, or cannot be."""
+    status = pod.get("status") or {}
+    states = [
+        each.get("state", {})
+        for kind in ("initContainerStatuses", "containerStatuses")
+        for each in status.get(kind) or ()
+    ]
+    reasons = {state.get("waiting", {}).get("reason") for state in states}
+    return bool(states) and reasons <= {"ContainerCreating", "PodInitializing"}
 
 
 async def _notes(api: Api, namespace: str, body: Body) -> tuple[str, ...]:

@@ -12,7 +12,18 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from paddock.operator.environment import EnvVar
-from paddock.operator.part import DNS_LABEL, Duration, Labels, Name, Part, Quantities, Quantity, Text, rules
+from paddock.operator.part import (
+    DNS_LABEL,
+    Duration,
+    LabelName,
+    Labels,
+    Name,
+    Part,
+    Quantities,
+    Quantity,
+    Text,
+    rules,
+)
 from paddock.operator.placement import Affinity, Toleration, TopologySpread
 from paddock.operator.volumes import Volume, VolumeMount
 
@@ -93,6 +104,11 @@ class Template(Part):
         description="Extended resource of which each pod gets one per rank, as nvidia.com/gpu, unless resources or "
         "resourceClaims give devices. The operator's setting when left out; empty for none.",
     )
+    accelerator_memory: Quantity | None = Field(
+        default=None,
+        description="Memory of one accelerator, as 80Gi: a model or context that cannot fit it is refused. When left out: as "
+        "nodeSelector says by nvidia.com/gpu.memory or by the size in nvidia.com/gpu.product, else nothing is checked.",
+    )
     resource_claims: Annotated[list[ResourceClaim], Field(max_length=8)] | None = Field(
         default=None, description="Devices by dynamic resource allocation, for the server container."
     )
@@ -109,6 +125,11 @@ class Template(Part):
     affinity: Affinity | None = Field(default=None, description="Where the pods go.")
     topology_spread_constraints: Annotated[list[TopologySpread], Field(max_length=8)] | None = Field(
         default=None, description="How evenly the pods spread."
+    )
+    group_topology_key: LabelName | None = Field(
+        default=None,
+        description="Node label, as topology.kubernetes.io/zone or that of a rack: the pods of a replica all run where it has "
+        "the same value. Replicas then spread over its values, unless topologySpreadConstraints say otherwise.",
     )
     priority_class_name: Name | None = Field(default=None, description="PriorityClass of the pods.")
     runtime_class_name: Name | None = Field(default=None, description="RuntimeClass of the pods, as nvidia.")

@@ -8,17 +8,19 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from paddock.operator.apply import NameTaken, perform
+from paddock.operator.apply import KedaMissing, NameTaken, perform
+from paddock.operator.children import Children
 from paddock.operator.client import Api
 from paddock.operator.diagnosis import Problem
 from paddock.operator.events import Recorder
 from paddock.operator.observe import observe
 from paddock.operator.plan.actions import plan
 from paddock.operator.plan.blueprint import Blueprint
-from paddock.operator.plan.model_source import HostPathPolicy
+from paddock.operator.plan.host_paths import HostPathPolicy
 from paddock.operator.plan.network_policy import Isolation
 from paddock.operator.plan.refusal import Refusal
 from paddock.operator.plan.revision import Rendering
+from paddock.operator.reports import Reports
 from paddock.operator.resource import GROUP, KIND, VERSION, InferenceService
 from paddock.operator.snapshot import Snapshot
 from paddock.operator.status import status, transitions
@@ -47,24 +49,26 @@ class Reconciler:
     """What every pass needs."""
 
     api: Api
+    children: Children
     recorder: Recorder
     rendering: Rendering
     host_paths: HostPathPolicy
     isolation: Isolation
+    reports: Reports
 
     async def reconcile(self, key: Key) -> Outcome:
         """Raises what the API server answers; the caller backs off."""
-        seen = await observe(self.api, *key)
+        seen = await observe(self.api, self.children, *key)
         if seen is None or seen.service.deleting:
             return Outcome(None)
-        verdict = self._judge(seen.service)
+        verdict = self._judge(self.reports.complete(seen))
         changed = 0
         if isinstance(verdict, Blueprint):
             try:
                 actions = plan(verdict, seen, self.rendering, self.isolation)
                 changed = await perform(self.api, self.recorder, seen.service, actions)
-            except NameTaken as error:
-                seen = replace(seen, conflicts=(Problem("NameTaken", str(error)),))
+            except (NameTaken, KedaMissing) as error:
+                seen = replace(seen, conflicts=(Problem(type(error).__name__, str(error)),))
         written = await self._report(seen, verdict)
         pause = SILENT_SECONDS if seen.is_silent or seen.conflicts else UNSETTLED_SECONDS
         if _is_settled(written):

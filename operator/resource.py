@@ -12,10 +12,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from paddock.engine.config.schema import dialect_schemas
 from paddock.operator.autoscaling import Autoscaling
 from paddock.operator.part import Duration, Part, rules
 from paddock.operator.placement import LabelSelector
 from paddock.operator.pod_template import Template
+from paddock.operator.source import Source
 from paddock.operator.structural import Schema, structural_schema
 
 GROUP = "paddock.dev"
@@ -26,12 +28,18 @@ PLURAL = "inferenceservices"
 MODEL_PATH = "/models/model"
 """Where every pod finds its model."""
 
+CACHE_PATH = "/models/cache"
+"""Where the init container finds the folder of a cache that it fills."""
+
+DOWNLOAD_CONTAINER = "download"
+"""Name of that container."""
+
 PRE_STOP_SECONDS = 3
 STOP_MARGIN_SECONDS = PRE_STOP_SECONDS + 15
 """What a pod needs to stop beyond its drain: endpoints forget it first, and the process ends after."""
 
-_URI = r"^(hf|pvc|oci|s3|https|file)://[^\s]+$"
-_CLAIM = r"^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(/[^/\s]+)*/?$"
+Bytes = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
+"""Bytes or tokens, which may be more than 32 bits count."""
 
 
 class Rollout(Part):
@@ -81,7 +89,7 @@ class Client(Part):
 
 
 class OperatorSpec(Part):
-    """The fields of the spec that only the operator reads, but for spec.model.uri."""
+    """The fields of the spec that only the operator reads, but for those of spec.model."""
 
     replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
         default=1,
@@ -89,8 +97,9 @@ class OperatorSpec(Part):
     )
     nodes: Annotated[int, Field(ge=1, le=256)] | None = Field(
         default=None,
-        description="Pods in a replica, which share its ranks (tensorParallelSize times pipelineParallelSize) evenly. "
-        "When left out: as many as the devices in template.resources.limits make necessary, else 1.",
+        description="Pods in a replica, which share its ranks (tensorParallelSize times pipelineParallelSize) evenly, or "
+        "its engines where dataParallelSize is above 1. When left out: as many as dataParallelSizeLocal or the devices in "
+        "template.resources.limits make necessary, else 1.",
     )
     template: Template = Field(
         default=Template(), description="What the pods look like: compute, placement, environment."
@@ -137,6 +146,32 @@ class Setting(Part):
     )
 
 
+class MemoryPlan(Part):
+    """What a replica takes of its nodes. Figures that are not known are left out."""
+
+    pods_per_replica: int | None = Field(default=None, description="Pods in a replica, given or derived.")
+    gpus_per_pod: int | None = Field(
+        default=None, description="Accelerators that each pod takes; 0 on CPUs, left out with resourceClaims."
+    )
+    accelerator_memory_bytes: Bytes | None = Field(
+        default=None, description="Memory of one accelerator, where the spec names it."
+    )
+    weight_bytes: Bytes | None = Field(default=None, description="Weights of one engine, over all its ranks.")
+    kv_bytes_per_token: Bytes | None = Field(
+        default=None, description="Cache of one token, over all ranks of an engine."
+    )
+    kv_tokens_per_replica: Bytes | None = Field(
+        default=None,
+        description="Tokens that the caches of a replica hold: at most, or exactly where a replica reports it.",
+    )
+    basis: Annotated[str, Field(max_length=512)] | None = Field(
+        default=None, description="How the figures are known, or why they are not."
+    )
+    key: Annotated[str, Field(max_length=16)] | None = Field(
+        default=None, description="Of the arguments on which a replica's report depends."
+    )
+
+
 class Status(Part):
     """What the operator last saw."""
 
@@ -165,6 +200,9 @@ class Status(Part):
     url: str | None = Field(default=None, description="Address inside the cluster; append /v1 paths.")
     revision: str | None = Field(default=None, description="Hash of the spec that new pods follow.")
     ready: str | None = Field(default=None, description="Ready over wanted replicas, as 1/2.")
+    plan: MemoryPlan | None = Field(
+        default=None, description="Devices, weights and cache of a replica, as far as they are known."
+    )
     configuration: (
         Annotated[
             list[Setting], Field(max_length=256, json_schema_extra={"x-kubernetes-list-type": "atomic"})
@@ -212,44 +250,13 @@ class InferenceService:
         fields = (field.alias or name for name, field in OperatorSpec.model_fields.items())
         return OperatorSpec.model_validate({name: self.spec[name] for name in fields if name in self.spec})
 
-
-def model_uri_schema() -> Schema:
-    """`spec.model.uri`: where the model's files come from."""
-    return {
-        "type": "string",
-        "description": "Where the model's files are: file:///folder/on/the/node (when the operator allows it), "
-        "pvc://claim/folder, oci://registry/image:tag?path=/folder. hf://, s3:// and https:// are not supported yet.",
-        "minLength": 8,
-        "maxLength": 1024,
-        "pattern": _URI,
-        "x-kubernetes-validations": [
-            {
-                "rule": "!self.matches('^(hf|s3|https)://')",
-                "message": "hf://, s3:// and https:// are not supported yet: use file://, pvc:// or oci://",
-            },
-            {
-                "rule": f"!self.startsWith('pvc://') || self.matches('{_cel(_CLAIM)}')",
-                "message": "a pvc:// address is pvc://CLAIM or pvc://CLAIM/FOLDER",
-            },
-            {
-                "rule": "!self.startsWith('file://') || self.matches('^file:///[^/]')",
-                "message": "a file:// address holds an absolute path: file:///folder",
-            },
-            {
-                "rule": r"!self.matches('/\\.\\.?(/|$)')",
-                "message": "the address must not contain . or .. as a folder",
-            },
-        ],
-    }
-
-
-def _cel(pattern: str) -> str:
-    """A regular expression inside a CEL string literal."""
-    return pattern.replace("\\", "\\\\")
+    def source(self) -> Source:
+        """How the model is downloaded. Raises pydantic.ValidationError."""
+        return Source.model_validate((self.spec.get("model") or {}).get("source") or {})
 
 
 def operator_spec_schema() -> dict[str, Schema]:
-    """Schema of each field of the spec that only the operator reads (spec.model.uri: see model_uri_schema)."""
+    """Schema of each field of the spec that only the operator reads (those of spec.model: see source.py)."""
     properties: dict[str, Schema] = structural_schema(OperatorSpec)["properties"]
     return properties
 
@@ -270,17 +277,46 @@ def operator_rules() -> list[dict[str, str]]:
             f"{STOP_MARGIN_SECONDS} seconds, or left out",
         },
         {
-            "rule": f"!has(self.nodes) || ({_size('tensorParallelSize')} * {_size('pipelineParallelSize')}) % self.nodes "
-            "== 0",
+            "rule": f"!has(self.nodes) || {_size('dataParallelSize')} > 1 || ({_size('tensorParallelSize')} * "
+            f"{_size('pipelineParallelSize')}) % self.nodes == 0",
             "message": "nodes must divide parallel.tensorParallelSize times parallel.pipelineParallelSize: every pod of a "
             "replica runs the same number of ranks",
             "fieldPath": ".nodes",
+        },
+        {
+            "rule": f"!has(self.nodes) || {_size('dataParallelSize')} == 1 || {_size('dataParallelSize')} % self.nodes == 0",
+            "message": "nodes must divide parallel.dataParallelSize: every pod of a replica runs the same number of engines, "
+            "and an engine does not span pods",
+            "fieldPath": ".nodes",
+        },
+        {
+            "rule": f"{_size('dataParallelSize')} % {_size('dataParallelSizeLocal')} == 0",
+            "message": "dataParallelSizeLocal must divide dataParallelSize: every pod of a replica runs the same number of "
+            "engines",
+            "fieldPath": ".parallel",
+        },
+        {
+            "rule": "!has(self.nodes) || !has(self.parallel) || !has(self.parallel.dataParallelSizeLocal) || "
+            f"self.nodes * self.parallel.dataParallelSizeLocal == {_size('dataParallelSize')} || "
+            f"{_size('dataParallelSize')} == 1",
+            "message": "nodes times parallel.dataParallelSizeLocal must be parallel.dataParallelSize; leave one of them out",
+            "fieldPath": ".nodes",
+        },
+        {
+            "rule": "!has(self.parallel) || !has(self.parallel.dataParallelHybridLb) || "
+            f"!self.parallel.dataParallelHybridLb || {_size('dataParallelSize')} > 1",
+            "message": "dataParallelHybridLb needs dataParallelSize above 1: one engine has one API",
+            "fieldPath": ".parallel",
         },
     ]
 
 
 def _size(field: str) -> str:
-    return f"(has(self.parallel) && has(self.parallel.{field}) ? self.parallel.{field} : 1)"
+    """Of `parallel`, or as the other dialect says it; both at once is refused by a rule of its own."""
+    other = f"has(self.sglang) && has(self.sglang.{field}) ? self.sglang.{field} : 1"
+    if field not in dialect_schemas()["sglang"]["properties"]:
+        other = "1"
+    return f"(has(self.parallel) && has(self.parallel.{field}) && self.parallel.{field} > 1 ? self.parallel.{field} : {other})"
 
 
 def object_rules() -> list[dict[str, str]]:

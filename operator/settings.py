@@ -11,10 +11,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import paddock
-from paddock.operator.plan.model_source import HostPathPolicy
+from paddock.operator.plan.host_paths import HostPathPolicy
 from paddock.operator.plan.network_policy import Isolation
 from paddock.operator.plan.revision import Rendering
 from paddock.operator.pod_template import ACCELERATOR
+from paddock.operator.source import CACHE
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
@@ -62,6 +63,7 @@ def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
             image=given.server_image,
             pull_policy=_choice("PADDOCK_SERVER_IMAGE_PULL_POLICY", environ, _PULL_POLICIES, "IfNotPresent"),
             accelerator=_accelerator(environ),
+            model_cache=_model_cache(environ),
         ),
         host_paths=_host_paths(environ),
         isolation=Isolation(
@@ -94,7 +96,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     parser.add_argument("--context", help="context of the kubeconfig file")
     parser.add_argument("--namespace", action="append", help="serve this namespace only; may be repeated")
     parser.add_argument(
-        "--workers", type=_positive, default=8, help="InferenceServices worked on at once (8)"
+        "--workers", type=_positive, default=16, help="InferenceServices worked on at once (16)"
     )
     parser.add_argument("--host", default="0.0.0.0", help="address of /livez, /readyz and /metrics")
     parser.add_argument("--port", type=int, default=8080, help="port of /livez, /readyz and /metrics (8080)")
@@ -150,6 +152,15 @@ def _accelerator(environ: Mapping[str, str]) -> str:
     if value and not re.fullmatch(ACCELERATOR, value):
         raise SettingsError(
             f"PADDOCK_ACCELERATOR is {value!r}; allowed: an extended resource such as nvidia.com/gpu"
+        )
+    return value
+
+
+def _model_cache(environ: Mapping[str, str]) -> str:
+    value = environ.get("PADDOCK_MODEL_CACHE", "")
+    if not re.fullmatch(CACHE, value):
+        raise SettingsError(
+            f"PADDOCK_MODEL_CACHE is {value!r}; allowed: pvc://claim/folder, file:///folder of each node, or nothing"
         )
     return value
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from paddock.operator.diagnosis import Problem, is_ready, problem_of
-from paddock.operator.plan.labels import GROUP_LABEL
+from paddock.operator.plan.labels import EACH_ANSWERS, GROUP_LABEL, answers
 from paddock.operator.plan.revision import REVISION
 from paddock.operator.plan.rollout import Group
 from paddock.operator.resource import InferenceService
@@ -17,7 +18,10 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Pod:
-    """A live pod of the service. `stopping`: it has been told to stop. `scheme`: it speaks http or https."""
+    """A live pod of the service. `stopping`: it has been told to stop. `scheme`: it speaks http or https.
+    `answers_alone`: it serves the API for its own engines, whatever becomes of the rest of its group. `metrics`: where
+    it tells of itself, empty where it does not.
+    """
 
     name: str
     uid: str
@@ -28,6 +32,8 @@ class Pod:
     stopping: bool
     problem: Problem | None = None
     scheme: str = "http"
+    answers_alone: bool = False
+    metrics: str = ""
 
     @classmethod
     def of(cls, body: Body, warnings: tuple[str, ...] = ()) -> Pod:
@@ -43,6 +49,8 @@ class Pod:
             stopping="deletionTimestamp" in meta,
             problem=problem_of(body, warnings),
             scheme=_scheme(body),
+            answers_alone=EACH_ANSWERS.items() <= labels.items(),
+            metrics=metrics_address(body) if answers(labels) else "",
         )
 
 
@@ -53,7 +61,7 @@ class Snapshot:
     `stateful_sets` by group index and `companions` by (kind, name), such as Services, hold only what this
     resource owns and nobody deletes; `leaving`: indices of the other StatefulSets. `refusals`: why the StatefulSet of an index cannot
     create pods. `missing_claim`: the model's PersistentVolumeClaim, which does not exist. `ready_endpoints`:
-    addresses behind the client Service. `conflicts`: names that somebody else holds. `is_silent`: something
+    addresses behind the client Service. `downloads`: how far pods are that fetch the model. `conflicts`: names that somebody else holds. `is_silent`: something
     is awaited whose change no watched object will show.
     """
 
@@ -65,6 +73,7 @@ class Snapshot:
     leaving: frozenset[int] = frozenset()
     refusals: Mapping[int, Problem] = field(default_factory=dict)
     missing_claim: str | None = None
+    downloads: Mapping[str, str] = field(default_factory=dict)
     conflicts: tuple[Problem, ...] = ()
     is_silent: bool = False
 
@@ -75,10 +84,17 @@ class Snapshot:
         return [pod for pod in self.pods if pod.group == index]
 
     def problems(self) -> list[Problem]:
-        """Every problem there is: conflicts, then pods by group and name, then StatefulSets without pods."""
-        pods = sorted(self.pods, key=lambda pod: (pod.group, pod.name))
+        """Every problem there is: conflicts, then those of pods by group, then StatefulSets without pods."""
+        groups = sorted({pod.group for pod in self.pods})
         refusals = (self.refusals[index] for index in sorted(self.refusals))
-        return [*self.conflicts, *(pod.problem for pod in pods if pod.problem), *refusals]
+        return [*self.conflicts, *chain.from_iterable(map(self._problems_of, groups)), *refusals]
+
+    def _problems_of(self, index: int) -> list[Problem]:
+        """By pod, but first what takes a pod's own status to tell; an echo only where nothing else is known."""
+        pods = sorted(self.pods_of(index), key=lambda pod: pod.name)
+        found = [pod.problem for pod in pods if pod.problem]
+        causes = [problem for problem in found if not problem.is_echo] or found
+        return sorted(causes, key=lambda problem: problem.reason != "OutOfMemory")
 
     def schemes(self) -> frozenset[str]:
         """What the pods that stay speak: http, https, or both while a rollout changes it."""
@@ -88,6 +104,10 @@ class Snapshot:
         """What a client should speak now: `wanted`, unless every ready pod still speaks the other one."""
         served = {pod.scheme for pod in self.pods if pod.ready and not pod.stopping}
         return wanted if wanted in served or not served else served.pop()
+
+    def each_answers(self) -> bool:
+        """Whether every pod that stays serves the API by itself."""
+        return all(pod.answers_alone for pod in self.pods if not pod.stopping)
 
     def vacated(self) -> frozenset[int]:
         """Group indices whose former StatefulSet or pods are still going: not to be used before they are
@@ -110,6 +130,15 @@ class Snapshot:
 
 def companion_key(body: Body) -> tuple[str, str]:
     return body["kind"], body["metadata"]["name"]
+
+
+def metrics_address(pod: Body) -> str:
+    """Of `/metrics` of a pod that answers; empty while it has no address."""
+    [port] = pod["spec"]["containers"][0].get("ports") or [None]
+    host = (pod.get("status") or {}).get("podIP")
+    if not host or port is None:
+        return ""
+    return f"{port['name']}://{f'[{host}]' if ':' in host else host}:{port['containerPort']}/metrics"
 
 
 def _scheme(pod: Body) -> str:

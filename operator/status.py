@@ -60,6 +60,7 @@ def status(seen: Snapshot, verdict: Blueprint | Refusal, now: str) -> dict[str, 
         "url": address,
         "revision": revision,
         "ready": f"{ready}/{service.replicas}",
+        "plan": _plan(verdict, service.status),
         "configuration": _configuration(verdict, service.status),
     }
     return {key: value for key, value in written.items() if value is not None}
@@ -72,6 +73,11 @@ def _scheme(verdict: Blueprint | Refusal) -> str:
 def _configuration(verdict: Blueprint | Refusal, before: Mapping[str, Any]) -> Any:
     """Of the last spec that was accepted; its pods go on while another is refused."""
     return list(verdict.configuration) if isinstance(verdict, Blueprint) else before.get("configuration")
+
+
+def _plan(verdict: Blueprint | Refusal, before: Mapping[str, Any]) -> Any:
+    """Of the last spec that was accepted, like the configuration."""
+    return dict(verdict.memory) if isinstance(verdict, Blueprint) else before.get("plan")
 
 
 def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Note]:
@@ -119,6 +125,9 @@ def _model_ready(seen: Snapshot, verdict: Blueprint | Refusal, groups: Sequence[
         return Aspect(kind, "False", fault.reason, fault.message)
     if seen.service.replicas == 0:
         return Aspect(kind, "Unknown", "ScaledToZero", "No replica is wanted, so no model is loaded")
+    if seen.downloads:
+        shown = [f"{pod}: {line}" for pod, line in sorted(seen.downloads.items())][:_SHOWN_PROBLEMS]
+        return Aspect(kind, "Unknown", "Downloading", "; ".join(shown))
     return Aspect(kind, "Unknown", "Loading", "No replica has loaded the model yet")
 
 
@@ -150,6 +159,10 @@ def _available(seen: Snapshot, groups: Sequence[Group], address: str) -> Aspect:
         return Aspect(
             kind, "False", "NoEndpoints", f"{ready} replicas are ready, but the Service has no endpoint yet"
         )
+    alone = sum(pod.ready and pod.answers_alone for pod in seen.pods)
+    if alone and seen.ready_endpoints:
+        pods = f"{alone} of {len(seen.pods)} pods can answer at {address}/v1"
+        return Aspect(kind, "True", "ServingInPart", f"{pods}, and none of {wanted} replicas is whole")
     if wanted == 0:
         return Aspect(kind, "False", "ScaledToZero", "No replica is wanted")
     problems = _problems(seen)

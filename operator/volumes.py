@@ -87,7 +87,7 @@ class VolumeMount(Part):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "!(self.mountPath in ['/', '/tmp', '/models', '/models/model'])",
+                "!(self.mountPath in ['/', '/tmp', '/models', '/models/model', '/models/cache'])",
                 "/, /tmp and /models are the operator's own: mount somewhere else",
             )
         )

@@ -1,4 +1,4 @@
-"""kopf watches the cluster; its handlers do nothing but queue keys.
+"""kopf watches the cluster; its handlers do nothing but pass on what they see, and queue keys.
 
 kopf runs in a thread with an event loop of its own: when it ends it cancels every task of its loop, and it
 ends when the API server answers with errors for long. Our workers, Lease and health server must outlive that.
@@ -15,11 +15,12 @@ from typing import Any
 import aiohttp
 import kopf
 
+from paddock.operator.children import CHILDREN, Children, News
 from paddock.operator.client import Api, ApiError
-from paddock.operator.kopf_loop import CHILDREN, run_kopf
+from paddock.operator.kopf_loop import run_kopf
 from paddock.operator.login import Credentials
 from paddock.operator.metrics import Metrics, Vitals
-from paddock.operator.plan.labels import SERVICE_LABEL
+from paddock.operator.relisting import Relisting
 from paddock.operator.resource import GROUP, KIND, PLURAL, VERSION
 from paddock.operator.workqueue import Key
 
@@ -32,13 +33,7 @@ _LONGEST_PAUSE = 60.0
 _CRD_POLL_SECONDS = 5.0
 _CRD_SAY_EVERY = 12
 Enqueue = Callable[[Key, float], None]
-
-
-def key_of_child(body: Mapping[str, Any]) -> Key | None:
-    """The InferenceService that a child belongs to, by its label."""
-    meta = body["metadata"]
-    name = (meta.get("labels") or {}).get(SERVICE_LABEL)
-    return (meta["namespace"], name) if name else None
+Hear = Callable[[str | None, News], None]
 
 
 def is_own_echo(event_type: str | None, body: Mapping[str, Any]) -> bool:
@@ -47,12 +42,12 @@ def is_own_echo(event_type: str | None, body: Mapping[str, Any]) -> bool:
     return event_type == "MODIFIED" and observed == body["metadata"]["generation"]
 
 
-def is_chatter(event_type: str | None, plural: str) -> bool:
-    """Whether news is of no use: an autoscaler writes down what it sees every few seconds."""
-    return plural == "horizontalpodautoscalers" and event_type != "DELETED"
+def is_chatter(event_type: str | None, kind: str) -> bool:
+    """Whether news need no look: an autoscaler writes down what it sees every few seconds."""
+    return kind == "HorizontalPodAutoscaler" and event_type != "DELETED"
 
 
-def handlers(metrics: Metrics, enqueue: Enqueue) -> kopf.OperatorRegistry:
+def handlers(metrics: Metrics, enqueue: Enqueue, hear: Hear) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
@@ -61,15 +56,14 @@ def handlers(metrics: Metrics, enqueue: Enqueue) -> kopf.OperatorRegistry:
         if not is_own_echo(type, body):
             enqueue((body["metadata"]["namespace"], body["metadata"]["name"]), 0.0)
 
-    for kind in CHILDREN:
+    for kind, names in CHILDREN.items():
 
-        @kopf.on.event(*kind, registry=registry, id=f"{kind[2]}_changed")
-        async def child_changed(type: str | None, body: kopf.Body, resource: kopf.Resource, **_: Any) -> None:
+        @kopf.on.event(*names, registry=registry, id=f"{names[2]}_changed", param=kind)
+        async def child_changed(
+            type: str | None, event: kopf.RawEvent, resource: kopf.Resource, param: Any = None, **_: Any
+        ) -> None:
             metrics.watch_events.labels(resource.plural).inc()
-            if is_chatter(type, resource.plural):
-                return
-            if (key := key_of_child(body)) is not None:
-                enqueue(key, CHILD_DELAY)
+            hear(type, News.of(param, event["object"]))
 
     return registry
 
@@ -81,12 +75,16 @@ class Watcher:
         self,
         credentials: Credentials,
         api: Api,
+        children: Children,
+        lists: Relisting,
         metrics: Metrics,
         vitals: Vitals,
         namespaces: tuple[str, ...] = (),
     ) -> None:
         self._credentials = credentials
         self._api = api
+        self._children = children
+        self._lists = lists
         self._metrics = metrics
         self._vitals = vitals
         self._namespaces = namespaces
@@ -126,21 +124,38 @@ class Watcher:
             return False
 
     async def _watch_once(self, enqueue: Enqueue) -> None:
-        """Returns when kopf has ended, for whatever reason; ends it when cancelled."""
+        """Returns when kopf has ended, for whatever reason.
+
+        Cancelled, it tells kopf to end and does not wait: that takes seconds, and whoever leads next need not wait
+        for a thread that writes nothing.
+        """
         loop = asyncio.get_running_loop()
         stop = threading.Event()
 
         def enqueue_there(key: Key, delay: float) -> None:
             loop.call_soon_threadsafe(enqueue, key, delay)
 
-        registry = handlers(self._metrics, enqueue_there)
+        def hear_there(event_type: str | None, news: News) -> None:
+            loop.call_soon_threadsafe(self._hear, event_type, news, enqueue)
+
+        registry = handlers(self._metrics, enqueue_there, hear_there)
         thread = asyncio.create_task(asyncio.to_thread(self._kopf, registry, stop))
         try:
             await asyncio.shield(thread)
         except asyncio.CancelledError:
             stop.set()
-            await thread
             raise
+
+    def _hear(self, event_type: str | None, news: News, enqueue: Enqueue) -> None:
+        if event_type is None:
+            self._lists.want(news.kind)
+        concerned = (
+            self._children.lost(news.place, news.uid, news.version)
+            if event_type == "DELETED"
+            else self._children.saw(news)
+        )
+        for key in () if is_chatter(event_type, news.kind) else concerned:
+            enqueue(key, CHILD_DELAY)
 
     def _kopf(self, registry: kopf.OperatorRegistry, stop: threading.Event) -> None:
         try:

@@ -12,6 +12,7 @@ from paddock.operator.client import ApiError, NotLeading
 from paddock.operator.metrics import Metrics
 from paddock.operator.reconcile import Reconciler
 from paddock.operator.service_metrics import ServiceMetrics
+from paddock.operator.watch import CHILD_DELAY
 from paddock.operator.workqueue import Key, WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -64,5 +65,6 @@ async def _pass(key: Key, queue: WorkQueue, reconciler: Reconciler, services: Se
     if outcome.changed:
         logger.info("%s/%s: %d objects changed", *key, outcome.changed)
     queue.succeeded(key, changed=bool(outcome.changed))
-    queue.add(key, outcome.again)
+    # What our own writes brought about is no news to us: one more look, and then the regular ones.
+    queue.add(key, CHILD_DELAY if outcome.changed else outcome.again)
     return "changed" if outcome.changed else "settled"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import math
 import random
 import time
@@ -26,6 +27,9 @@ class Schedule:
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
         self._jitter = jitter
         self._due: dict[Key, float] = {}
+        self._order: list[
+            tuple[float, Key]
+        ] = []  # a heap; entries that no longer hold stay until they surface
         self._working: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._changes: dict[Key, int] = {}
@@ -36,14 +40,16 @@ class Schedule:
 
     def add(self, key: Key, at: float) -> None:
         """Wants `key` worked on at `at`. Of several wishes the earliest counts."""
-        self._due[key] = min(at, self._due.get(key, at))
+        if at < self._due.get(key, math.inf):
+            self._due[key] = at
+            self._line_up(key)
 
     def take(self, now: float) -> Key | None:
         """The key that has been due longest, if one is due and nobody works on it. Must be given to `done`."""
-        ready = [(at, key) for key, at in self._due.items() if self._takeable_at(key) <= now]
-        if not ready:
+        soonest = self.next_due()
+        if soonest is None or soonest > now:
             return None
-        key = min(ready)[1]
+        key = heapq.heappop(self._order)[1]
         del self._due[key]
         self._working.add(key)
         return key
@@ -51,6 +57,7 @@ class Schedule:
     def done(self, key: Key) -> None:
         """The worker is through. What was added meanwhile becomes takeable."""
         self._working.remove(key)
+        self._line_up(key)
 
     def retry(self, key: Key, now: float, at_least: float = 0.0) -> float:
         """Schedules `key` again after a failure and returns the delay.
@@ -75,25 +82,37 @@ class Schedule:
         if not changed:
             self._changes.pop(key, None)
             self._rests_until.pop(key, None)
+            self._line_up(key)
             return
         changes = self._changes.get(key, 0)
         self._changes[key] = changes + 1
         self._rests_until[key] = now + min(LONGEST_REST, FIRST_REST * 2.0 ** min(changes, 20))
+        self._line_up(key)
 
     def forget(self, key: Key) -> None:
         """The object is gone: nothing is kept of it but a wish to look that came meanwhile."""
         for memory in (self._failures, self._changes, self._rests_until):
             memory.pop(key, None)
+        self._line_up(key)
 
     def _takeable_at(self, key: Key) -> float:
-        if key in self._working:
+        if key in self._working or key not in self._due:
             return math.inf
         return max(self._due[key], self._rests_until.get(key, -math.inf))
 
+    def _line_up(self, key: Key) -> None:
+        """To be called whenever `_takeable_at` may have changed."""
+        if (at := self._takeable_at(key)) < math.inf:
+            heapq.heappush(self._order, (at, key))
+
     def next_due(self) -> float | None:
         """When the next key that nobody works on is due."""
-        soonest = min(map(self._takeable_at, self._due), default=math.inf)
-        return None if soonest == math.inf else soonest
+        while self._order:
+            at, key = self._order[0]
+            if at == self._takeable_at(key):
+                return at
+            heapq.heappop(self._order)
+        return None
 
     def oldest_wait(self, now: float) -> float:
         """For how long the longest overdue key has waited."""

@@ -1,4 +1,4 @@
-"""Reads the leaders' metrics when somebody asks for a figure."""
+"""Reads the metrics of the pods that answer when somebody asks for a figure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import aiohttp
 from paddock.operator.client import Api
 from paddock.operator.custom_metrics.series import WINDOW_SECONDS, History, NotMeasured, read_sample, value_of
 from paddock.operator.diagnosis import is_ready
-from paddock.operator.plan.labels import MANAGED_BY, leader_labels
+from paddock.operator.plan.labels import GROUP_LABEL, MANAGED_BY, SERVICE_LABEL, answers
+from paddock.operator.snapshot import metrics_address
 
 _TIMEOUT = aiohttp.ClientTimeout(total=4, sock_connect=2)
 _LARGEST_BYTES = 4 << 20
@@ -31,7 +32,7 @@ class Scraper:
 
         Raises NotMeasured, and what the API server answers.
         """
-        selector = ",".join(f"{k}={v}" for k, v in {**leader_labels(name), **MANAGED_BY}.items())
+        selector = ",".join(f"{k}={v}" for k, v in {SERVICE_LABEL: name, **MANAGED_BY}.items())
         pods = [pod for pod in await self._api.list("Pod", namespace, selector) if _serves(pod)]
         if not pods:
             raise NotMeasured(f"InferenceService {name} in namespace {namespace} has no ready replica")
@@ -40,10 +41,11 @@ class Scraper:
         for pod, text in zip(pods, texts, strict=True):
             self._histories.setdefault(pod["metadata"]["uid"], History()).add(now, read_sample(text))
         self._forget(now)
-        return value_of(metric, [self._histories[pod["metadata"]["uid"]] for pod in pods])
+        groups = {pod["metadata"]["labels"][GROUP_LABEL] for pod in pods}
+        return value_of(metric, [self._histories[pod["metadata"]["uid"]] for pod in pods], len(groups))
 
     async def _read(self, pod: Mapping[str, Any]) -> str:
-        name, address = pod["metadata"]["name"], _address(pod)
+        name, address = pod["metadata"]["name"], metrics_address(pod)
         try:
             # A pod's certificate is for its Service's name, and figures are no secret.
             async with self._session.get(address, timeout=_TIMEOUT, ssl=False) as response:
@@ -59,10 +61,4 @@ class Scraper:
 
 
 def _serves(pod: Mapping[str, Any]) -> bool:
-    return is_ready(pod) and "deletionTimestamp" not in pod["metadata"]
-
-
-def _address(pod: Mapping[str, Any]) -> str:
-    [port] = pod["spec"]["containers"][0]["ports"]
-    host = pod["status"]["podIP"]
-    return f"{port['name']}://{f'[{host}]' if ':' in host else host}:{port['containerPort']}/metrics"
+    return is_ready(pod) and answers(pod["metadata"]["labels"])

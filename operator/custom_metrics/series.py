@@ -17,9 +17,10 @@ _GAUGES = {
     "requests_running": "vllm:num_requests_running",
     "kv_cache_usage": "vllm:kv_cache_usage_perc",
 }
+_SHARE = _GAUGES["kv_cache_usage"]
 _TOKENS = "vllm:generation_tokens_total"
 _FIRST_SUM, _FIRST_COUNT = "vllm:time_to_first_token_seconds_sum", "vllm:time_to_first_token_seconds_count"
-_READ = {*_GAUGES.values(), _TOKENS, _FIRST_SUM, _FIRST_COUNT}
+READ_SERIES = {*_GAUGES.values(), _TOKENS, _FIRST_SUM, _FIRST_COUNT}
 METRICS = (*_GAUGES, "tokens_per_second", "time_to_first_token")
 
 Sample = Mapping[str, float]
@@ -30,13 +31,18 @@ class NotMeasured(Exception):
 
 
 def read_sample(text: str) -> Sample:
-    """Series of one replica by name, summed over labels. Raises ValueError for what is no Prometheus text."""
+    """Series of one API by name, summed over labels; a share is the mean of its engines.
+
+    Raises ValueError for what is no Prometheus text.
+    """
     totals: dict[str, float] = {}
+    shares = 0
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            if sample.name in _READ:
+            if sample.name in READ_SERIES:
                 totals[sample.name] = totals.get(sample.name, 0.0) + sample.value
-    return totals
+                shares += sample.name == _SHARE
+    return {name: total / shares if name == _SHARE else total for name, total in totals.items()}
 
 
 @dataclass
@@ -64,9 +70,15 @@ class History:
         return max(0.0, after.get(series, 0.0) - before.get(series, 0.0)), end - start
 
 
-def value_of(metric: str, histories: Iterable[History]) -> float:
-    """The figure of a whole service. Raises NotMeasured."""
+def value_of(metric: str, histories: Iterable[History], groups: int | None = None) -> float:
+    """The figure of a whole service, of `groups` replicas: as many as histories, unless a replica has several APIs.
+
+    Raises NotMeasured.
+    """
     replicas = list(histories)
+    if metric == "kv_cache_usage":
+        # The autoscaler divides by the replicas, and the share of one stays within 1.
+        return sum(each.gauge(_SHARE) for each in replicas) * (groups or len(replicas)) / len(replicas)
     if metric in _GAUGES:
         return sum(replica.gauge(_GAUGES[metric]) for replica in replicas)
     if metric == "tokens_per_second":

@@ -11,7 +11,7 @@ from helm import install_chart
 from installed import MODEL, Cluster
 from kubectl import Kubectl
 from local import bring_up, command
-from manifests import client_pod, namespace
+from manifests import claim_on, client_pod, namespace
 
 CLUSTER_NAME = "test"
 
@@ -75,25 +75,7 @@ def lenient_models(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator
 def model_claim(models: Kubectl) -> Iterator[str]:
     """A bound PersistentVolumeClaim that holds the tiny model at its root."""
     volume = f"{models.namespace}-model"
-    shared = {
-        "accessModes": ["ReadOnlyMany"],
-        "storageClassName": "",
-    }
-    size = {"storage": "1Gi"}
-    models.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": volume},
-            "spec": {**shared, "capacity": size, "hostPath": {"path": str(MODEL), "type": "Directory"}},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "model"},
-            "spec": {**shared, "volumeName": volume, "resources": {"requests": size}},
-        },
-    )
+    models.apply(*claim_on(str(MODEL), volume, "model", "ReadOnlyMany"))
     yield "model"
     models.run("delete", "persistentvolume", volume, "--wait=false")
 

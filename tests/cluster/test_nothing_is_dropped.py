@@ -1,20 +1,22 @@
 """Under a steady load of streaming clients no change of a service costs a request."""
 
-import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from helm import SYSTEM_NAMESPACE
-from installed import Cluster, available, engine_pods, said, service_url
+from helm import install_chart
+from installed import MODEL, Cluster, available, engine_pods, said, service_url
 from kubectl import Kubectl, Manifest, condition
+from local import command
 from manifests import inference_service
 from steady_load import steady_load
-from waiting import NotYet, until
 
-CLIENTS = 8
+CLIENTS = 20
 TOKENS = 96
 
 
@@ -24,50 +26,104 @@ def tiny(uri: str, replicas: int, **spec: object) -> Manifest:
     return inference_service("tiny", uri, replicas=replicas, rollout=rollout, **spec)
 
 
-def evict(models: Kubectl, pod: Manifest) -> None:
-    """As `kubectl drain` asks for it, again and again until the budget allows it."""
-    name = pod["metadata"]["name"]
-    path = f"/api/v1/namespaces/{models.namespace}/pods/{name}/eviction"
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
-
-    def allowed() -> bool:
-        asked = models.try_run("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
-        if asked.returncode != 0:
-            raise NotYet(asked.stderr)
-        return True
-
-    until(allowed, seconds=60, what=f"the eviction of {name}", every=1)
-    until(
-        lambda: pod["metadata"]["uid"] not in {each["metadata"]["uid"] for each in models.list("pods")},
-        seconds=90,
-        what=f"{name} to end",
-    )
+@contextmanager
+def nothing_dropped(client: Kubectl, models: Kubectl, change: str) -> Iterator[None]:
+    """Streams from before the change until after it: every one of every client comes whole."""
+    url = service_url(models, "tiny")
+    with steady_load(client, url, clients=CLIENTS, tokens=TOKENS, title=change) as tally:
+        yield
+    assert tally.wrong == []
+    assert min(tally.whole) > 0
 
 
-def restart_operator(cluster: Cluster) -> None:
-    system = cluster.kubectl.in_namespace(SYSTEM_NAMESPACE)
-    system.run("rollout", "restart", "deployment", "-l", "app.kubernetes.io/component=operator")
-    system.run(
-        "rollout", "status", "deployment", "-l", "app.kubernetes.io/component=operator", "--timeout=90s"
-    )
+def pod_uids(models: Kubectl) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in engine_pods(models, "tiny")}
+
+
+def rolled(models: Kubectl, manifest: Manifest, replicas: int = 2) -> None:
+    """Apply it and wait until no pod from before is left."""
+    before = pod_uids(models)
+    models.apply(manifest)
+    available(models, "tiny", replicas=replicas)
+    assert not before & pod_uids(models)
+
+
+def under_way(models: Kubectl, manifest: Manifest) -> None:
+    """Apply it and wait until a replica that follows it is being made."""
+    models.apply(manifest)
+    said(models, "tiny", "Progressing", "True", "RollingOut", "1 of 2 replicas follow")
+
+
+def drain(cluster: Cluster, models: Kubectl) -> None:
+    """`kubectl drain` of a node with a replica, which may come back to it afterwards."""
+    victim = engine_pods(models, "tiny")[0]
+    node, uid = victim["spec"]["nodeName"], victim["metadata"]["uid"]
+    try:
+        cluster.kubectl.run(
+            *("drain", node, "--pod-selector=paddock.dev/service=tiny", "--ignore-daemonsets"),
+            *("--delete-emptydir-data", "--timeout=120s"),
+            timeout=150,
+        )
+        available(models, "tiny", replicas=2)
+    finally:
+        cluster.kubectl.run("uncordon", node)
+    assert uid not in pod_uids(models)
+
+
+@pytest.fixture
+def other_images(cluster: Cluster) -> tuple[str, str]:
+    """The operator's and the server's image under a second name each."""
+    name = cluster.kubectl.kubeconfig.parent.name
+    first = (cluster.operator_image, cluster.server_image)
+    operator, server = (command(name, "tag-image", image, f"{image}-next") for image in first)
+    return operator, server
+
+
+@pytest.fixture
+def other_model() -> Iterator[Path]:
+    """The tiny model in another folder, beside the real one so that the chart allows it."""
+    folder = MODEL.parent / "another"
+    shutil.copytree(MODEL, folder, dirs_exist_ok=True)
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.mark.long
-def test_changes_and_evictions_drop_no_request(cluster: Cluster, models: Kubectl, client: Kubectl) -> None:
-    models.apply(tiny(cluster.model_uri, 2))
+@pytest.mark.timeout(1500)
+def test_no_change_of_a_service_drops_a_request(
+    cluster: Cluster,
+    lenient_models: Kubectl,
+    client: Kubectl,
+    other_images: tuple[str, str],
+    other_model: Path,
+) -> None:
+    models, (operator_image, server_image) = lenient_models, other_images
+    models.apply(tiny(cluster.host_uri, 2))
     available(models, "tiny", replicas=2)
 
-    with steady_load(client, service_url(models, "tiny"), clients=CLIENTS, tokens=TOKENS) as tally:
-        models.apply(tiny(cluster.model_uri, 2, scheduler={"maxNumSeqs": 24}))
+    with nothing_dropped(client, models, "an argument"):
+        rolled(models, tiny(cluster.host_uri, 2, scheduler={"maxNumSeqs": 24}))
+    with nothing_dropped(client, models, "the image"):
+        rolled(models, tiny(cluster.host_uri, 2, template={"image": server_image}))
+    with nothing_dropped(client, models, "the model"):
+        rolled(models, tiny(f"file://{other_model}", 2))
+    with nothing_dropped(client, models, "a second edit and a revert in the middle"):
+        under_way(models, tiny(f"file://{other_model}", 2, scheduler={"maxNumSeqs": 24}))
+        under_way(models, tiny(f"file://{other_model}", 2, scheduler={"maxNumSeqs": 28}))
+        models.apply(tiny(f"file://{other_model}", 2))
         available(models, "tiny", replicas=2)
-        evict(models, engine_pods(models, "tiny")[0])
+    with nothing_dropped(client, models, "the drain of a node"):
+        drain(cluster, models)
+    with nothing_dropped(client, models, "an upgrade of the operator"):
+        before = pod_uids(models)
+        upgraded = ("--set", f"operator.image={operator_image}", "--set", f"server.image={server_image}")
+        install_chart(cluster, *upgraded)
         available(models, "tiny", replicas=2)
-        restart_operator(cluster)
-        models.apply(tiny(cluster.model_uri, 1, scheduler={"maxNumSeqs": 24}))
+        assert pod_uids(models) == before
+    with nothing_dropped(client, models, "a scale-down"):
+        models.apply(tiny(f"file://{other_model}", 1))
         available(models, "tiny", replicas=1)
-
-    assert tally.wrong == []
-    assert min(tally.whole) > 0
+    install_chart(cluster)
 
 
 def paddock_status(models: Kubectl) -> subprocess.CompletedProcess[str]:
@@ -86,9 +142,9 @@ def test_a_model_that_does_not_load_stops_the_rollout_and_the_previous_manifest_
     good = tiny(cluster.model_uri, 2)
     models.apply(good)
     available(models, "tiny", replicas=2)
-    before = {pod["metadata"]["uid"] for pod in engine_pods(models, "tiny")}
+    before = pod_uids(models)
 
-    with steady_load(client, service_url(models, "tiny"), clients=CLIENTS, tokens=TOKENS) as tally:
+    with nothing_dropped(client, models, "a model that does not load, and back"):
         models.apply(tiny(f"file://{corrupt_model}", 2))
         said(models, "tiny", "Progressing", "False", "Blocked", "model.safetensors")
         said(models, "tiny", "Degraded", "True", "ModelLoadFailed", "model.safetensors")
@@ -102,5 +158,4 @@ def test_a_model_that_does_not_load_stops_the_rollout_and_the_previous_manifest_
     assert "wrong: ModelLoadFailed" in shown.stdout
     assert "apply the previous manifest" in shown.stdout
     assert condition(resource, "Degraded")["status"] == "False"
-    assert {pod["metadata"]["uid"] for pod in engine_pods(models, "tiny")} == before
-    assert tally.wrong == []
+    assert pod_uids(models) == before

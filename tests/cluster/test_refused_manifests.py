@@ -41,6 +41,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"nodes": 2, "parallel": {"tensorParallelSize": 3}},
         "nodes must divide parallel.tensorParallelSize",
     ),
+    "pods that do not divide the engines": (
+        {"nodes": 2, "parallel": {"dataParallelSize": 3}},
+        "nodes must divide parallel.dataParallelSize",
+    ),
+    "engines of a pod that do not divide all": (
+        {"parallel": {"dataParallelSize": 3, "dataParallelSizeLocal": 2}},
+        "dataParallelSizeLocal must divide dataParallelSize",
+    ),
+    "an API in each pod for one engine": (
+        {"parallel": {"dataParallelSizeLocal": 1, "dataParallelHybridLb": True}},
+        "dataParallelHybridLb needs dataParallelSize above 1",
+    ),
     "client certificates that no probe has": ({"frontend": {"sslCertReqs": 2}}, "the kubelet probes"),
     "fewer replicas at most than at least": (
         {

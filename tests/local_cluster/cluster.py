@@ -73,6 +73,9 @@ def parser() -> argparse.ArgumentParser:
     )
     archive = command("load-image", run_load_image, "load an OCI archive (a tar file) into every node")
     archive.add_argument("archive", type=Path)
+    tag = command("tag-image", run_tag_image, "give an image that every node holds a second name")
+    tag.add_argument("image")
+    tag.add_argument("second")
     model = command(
         "load-model-image", run_load_model_image, "load a model folder as an image for oci:// sources"
     )
@@ -150,6 +153,13 @@ def run_load_image(directory: ClusterDirectory, arguments: argparse.Namespace) -
         raise ClusterError(f"{arguments.archive} is not a file; give the path of an OCI image archive")
     for node in cluster.nodes:
         node.ctr("images", "import", arguments.archive.resolve())
+    return 0
+
+
+def run_tag_image(directory: ClusterDirectory, arguments: argparse.Namespace) -> int:
+    for node in open_cluster(directory).nodes:
+        node.ctr("images", "tag", "--force", arguments.image, arguments.second)
+    print(arguments.second)
     return 0
 
 

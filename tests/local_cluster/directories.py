@@ -71,6 +71,11 @@ class ClusterDirectory:
         return self.root / "log"
 
     @property
+    def audit_log(self) -> Path:
+        """What pods asked of the API server, a line of JSON per request."""
+        return self.logs / "audit.jsonl"
+
+    @property
     def etcd(self) -> Path:
         return self.root / "etcd"
 

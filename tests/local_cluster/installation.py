@@ -12,7 +12,7 @@ from pathlib import Path
 from local_cluster.commands import run
 from local_cluster.directories import SOURCES, cache_root
 from local_cluster.errors import ClusterError
-from local_cluster.go_programs import FAMILIES, KEY_CHARACTERS, build_family
+from local_cluster.go_programs import FAMILIES, KEY_CHARACTERS, Family, build_family
 from local_cluster.oci_archive import ImageConfig, layer_file, read_layer, write_archive
 from local_cluster.progress import say
 from local_cluster.system_packages import CLUSTER_PACKAGES, install_packages
@@ -44,6 +44,14 @@ def install() -> Installation:
         folders.append(_build_pause(programs))
         tools = _link_together(root / "tools", folders)
         return Installation(tools, _system_images(images, tools))
+
+
+def program(family: Family, name: str) -> Path:
+    """One of the programs that only some tests need, built when first asked for."""
+    programs = cache_root() / "programs"
+    programs.mkdir(exist_ok=True)
+    with locked(cache_root() / "install.lock", "an install"):
+        return build_family(family, programs) / name
 
 
 @contextmanager

@@ -24,12 +24,12 @@ class Authority:
         self._run("req", "-x509", *P256, "-nodes", "-days", "2", "-subj", f"/CN={name}",
                   "-keyout", self._pair.key, "-out", self.file)  # fmt: skip
 
-    def sign(self, name: str, password: str = "") -> Pair:
-        """A certificate for 127.0.0.1 and localhost with this common name; a password locks its key."""
+    def sign(self, name: str, password: str = "", host: str = "localhost") -> Pair:
+        """A certificate for 127.0.0.1 and `host` with this common name; a password locks its key."""
         pair = self._pair_of(name)
         request = self._folder / f"{name}.csr"
         extensions = self._folder / "extensions"
-        extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        extensions.write_text(f"subjectAltName=IP:127.0.0.1,DNS:{host}\n")
         lock = ("-passout", f"pass:{password}") if password else ("-nodes",)
         self._run("req", *P256, *lock, "-subj", f"/CN={name}", "-keyout", pair.key, "-out", request)
         self._run("x509", "-req", "-days", "2", "-in", request, "-CA", self.file, "-CAkey", self._pair.key,

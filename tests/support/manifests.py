@@ -32,6 +32,26 @@ def inference_service(name: str, uri: str, **spec: Any) -> Manifest:
     }
 
 
+def claim_on(folder: str, volume: str, claim: str, mode: str) -> tuple[Manifest, Manifest]:
+    """A PersistentVolume over a folder of the nodes, and the claim that is bound to it."""
+    size, shared = {"storage": "1Gi"}, {"accessModes": [mode], "storageClassName": ""}
+    path = {"path": folder, "type": "Directory"}
+    return (
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": volume},
+            "spec": {**shared, "capacity": size, "hostPath": path},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": claim},
+            "spec": {**shared, "volumeName": volume, "resources": {"requests": size}},
+        },
+    )
+
+
 def client_pod(name: str, image: str) -> Manifest:
     """A pod that idles with Python and the `openai` package inside, to ask services from within the cluster."""
     container: Manifest = {

@@ -19,20 +19,16 @@ from waiting import until
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from local_cluster.directories import cache_root
-from local_cluster.go_programs import MONITORING, build_family
-from local_cluster.installation import locked
+from local_cluster.go_programs import MONITORING
+from local_cluster.installation import program as built_program
 
 DASHBOARDS = ROOT / "charts/paddock/dashboards"
 RULES = ROOT / "charts/paddock/rules"
 
 
 def program(name: str) -> Path:
-    """prometheus or promtool, built when first asked for."""
-    programs = cache_root() / "programs"
-    programs.mkdir(exist_ok=True)
-    with locked(cache_root() / "install.lock", "an install"):
-        return build_family(MONITORING, programs) / name
+    """prometheus or promtool."""
+    return built_program(MONITORING, name)
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,9 @@ class Tally:
 
 
 @contextmanager
-def steady_load(client: Kubectl, url: str, *, clients: int, tokens: int) -> Iterator[Tally]:
+def steady_load(
+    client: Kubectl, url: str, *, clients: int, tokens: int, title: str = "steady load"
+) -> Iterator[Tally]:
     """Streams of exactly `tokens` tokens, from the first until the end of the block. No client ever retries."""
     script = _SCRIPT.format(url=url, clients=clients, tokens=tokens, stop=STOP)
     command = client.argv("exec", "client", "--", "python", "-c", script)
@@ -100,4 +102,4 @@ def steady_load(client: Kubectl, url: str, *, clients: int, tokens: int) -> Iter
             client.run("exec", "client", "--", "touch", STOP)
             counted: dict[str, Any] = json.loads(process.communicate(timeout=120)[0])
             tally.whole, tally.wrong = counted["whole"], counted["wrong"]
-            print(f"{clients} clients for {time.monotonic() - started:.0f} s: {tally}")
+            print(f"{title}: {clients} clients for {time.monotonic() - started:.0f} s: {tally}")

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from closed_schema import closed
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
-
-
-def closed(schema: Any) -> Any:
-    """The schema with every object that lists its properties refusing others, as `kubectl apply` does."""
-    if isinstance(schema, list):
-        return [closed(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    copy = {key: closed(value) for key, value in schema.items()}
-    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
-        copy.setdefault("additionalProperties", False)
-    return copy
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,25 @@ def test_the_operator_cannot_read_a_secret_and_has_no_wildcard(defaults: dict[st
     assert "*" not in granted
 
 
+def test_an_operator_of_some_namespaces_gets_the_same_rights_there_and_no_cluster_role(
+    render: Render, defaults: dict[str, dict[str, Any]]
+) -> None:
+    rendered = render("--set", "crds.install=false", "--set", "operator.watchNamespaces={a,b}")
+    made = [item for item in yaml.safe_load_all(rendered) if item]
+
+    roles = {item["metadata"]["namespace"]: item["rules"] for item in made if item["kind"] == "Role"}
+    [deployment] = [item for item in made if item["kind"] == "Deployment"]
+
+    assert roles["a"] == roles["b"] == defaults["ClusterRole"]["rules"]
+    assert "paddock-operator" not in {
+        item["metadata"]["name"] for item in made if item["kind"].startswith("ClusterRole")
+    }
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["args"] == [
+        "--namespace=a",
+        "--namespace=b",
+    ]
+
+
 def test_leases_are_granted_in_the_operators_namespace_only(defaults: dict[str, dict[str, Any]]) -> None:
     cluster_wide = {resource for rule in defaults["ClusterRole"]["rules"] for resource in rule["resources"]}
 
@@ -104,8 +123,8 @@ def test_the_operator_may_touch_the_kinds_that_its_client_knows_and_no_other(
         for prefix, plural in client._PATHS.values()
     }
 
-    # Of ConfigMaps one of Kubernetes' own is read, by a Role that Kubernetes has for that.
-    assert granted == used - {("", "configmaps")}
+    # Of ConfigMaps one of Kubernetes' own is read, by a Role that Kubernetes has for that. KEDA's kind: keda.enabled.
+    assert granted == used - {("", "configmaps"), ("keda.sh", "scaledobjects")}
 
 
 def test_the_autoscaler_may_read_exactly_the_metrics_that_are_served(render: Render) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from paddock.operator.plan.blueprint import Blueprint
 from paddock.operator.plan.group import stateful_set
-from paddock.operator.plan.model_source import HostPathPolicy
+from paddock.operator.plan.host_paths import HostPathPolicy
 from paddock.operator.plan.pod import pod_template
 from paddock.operator.plan.revision import Rendering
 from paddock.operator.resource import InferenceService

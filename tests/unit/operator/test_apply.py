@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from paddock.operator.apply import APPLIED, is_applied, owned_by, perform, with_digest
+from paddock.operator.apply import APPLIED, KedaMissing, is_applied, owned_by, perform, with_digest
 from paddock.operator.client import ApiError
 from paddock.operator.plan.actions import Apply
 from paddock.operator.plan.group_secret import IssueSecret
@@ -84,6 +84,23 @@ def test_a_secret_is_asked_for_once_and_an_existing_one_stands() -> None:
     for changed in (1, 0):
         assert asyncio.run(perform(cast(Any, Server()), cast(Any, None), cast(Any, None), wanted)) == changed
     assert len(made[0]["stringData"]["group-secret"]) == 64
+
+
+@pytest.mark.parametrize(("got", "applied"), [(403, 200), (200, 404)], ids=["no right", "no KEDA"])
+def test_a_scaled_object_that_there_cannot_be_is_the_users_to_mend(got: int, applied: int) -> None:
+    class Server:
+        async def get(self, *_: str) -> None:
+            if got != 200:
+                raise ApiError(got, "Forbidden", "may not")
+
+        async def apply(self, _: Any) -> None:
+            raise ApiError(applied, "NotFound", "no such kind")
+
+    manifest = {"kind": "ScaledObject", "metadata": {"name": "a", "namespace": "models"}}
+    done = perform(cast(Any, Server()), cast(Any, None), cast(Any, None), [Apply(manifest, None)])
+
+    with pytest.raises(KedaMissing, match=r"spec\.autoscaling\.provider: keda needs KEDA"):
+        asyncio.run(done)
 
 
 def test_a_field_that_we_no_longer_set_is_noticed_by_the_digest() -> None:

@@ -67,6 +67,7 @@ def unscheduled(message: str) -> dict[str, Any]:
             "safetensors",
         ),
         (ended(5, exitCode=1), "Crashing", "exit code 1, restarted 5 times"),
+        (ended(0, exitCode=139), "Crashing", "exit code 139 (SIGSEGV)"),
         ({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}, "Evicted", "low on memory"),
     ],
 )
@@ -120,6 +121,37 @@ def test_a_long_log_is_cut_to_its_end() -> None:
     assert problem is not None
     assert problem.message.endswith("error: the cause")
     assert len(problem.message) < 600
+
+
+FAULT = "/models/model/model.safetensors: is corrupt or cut short; download or copy the checkpoint again."
+CRASH = f"""\
+2026-11-21 15:16:05,203 INFO paddock.server: arguments: model=/models/model
+2026-11-21 15:16:13,820 ERROR paddock.server.engine: engine failed: {FAULT}
+paddock serve: {FAULT}
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        (CRASH, FAULT),
+        (
+            "2026-11-21 15:16:13,820 ERROR paddock.engine.follower: node 1 ends: out of luck\n",
+            "node 1 ends: out of luck",
+        ),
+        ("ValueError: first\n2026-11-21 15:16:13,820 INFO paddock.server: stopped\n", "ValueError: first"),
+        ("2026-11-21 15:16:13,820 INFO paddock.server: stopped\n", "stopped"),
+        (f"{'x' * 500}", "x" * 399 + "…"),
+    ],
+)
+def test_the_last_line_that_tells_something_is_told_once_and_bare(log: str, said: str) -> None:
+    status = ended(1, exitCode=1, message=log)
+    status["containerStatuses"][0]["state"]["waiting"]["message"] = (
+        "back-off 20s restarting failed container=server pod=qwen3-0-0_models(1)"
+    )
+    problem = problem_of(pod(status))
+    assert problem is not None
+    assert problem.message == f"qwen3-0-0: exit code 1, restarted once, next start within 20s: {said}"
 
 
 def test_a_refused_pod_shows_in_the_events_of_its_stateful_set() -> None:

@@ -22,11 +22,13 @@ def test_the_environment_of_the_chart_is_read() -> None:
             "PADDOCK_LOG_FORMAT": "json",
             "PADDOCK_ACCELERATOR": "nvidia.com/gpu",
             "PADDOCK_NETWORK_POLICIES": "false",
+            "PADDOCK_MODEL_CACHE": "pvc://cache",
         },
     )
     assert settings.namespace == "paddock-system"
     assert settings.identity.startswith("operator-7_")
     assert (settings.rendering.pull_policy, settings.rendering.accelerator) == ("Never", "nvidia.com/gpu")
+    assert settings.rendering.model_cache == "pvc://cache"
     assert settings.isolation == Isolation(enabled=False, operator_namespace="paddock-system")
     assert settings.metrics_api_certificates is None
     assert settings.host_paths.prefixes == ("/models", "/data")
@@ -45,6 +47,7 @@ def test_two_processes_of_one_pod_name_have_two_identities() -> None:
         (GOOD | {"PADDOCK_HOST_PATH_PREFIXES": "models"}, "'models'; each must be an absolute path"),
         (GOOD | {"PADDOCK_LOG_LEVEL": "LOUD"}, "DEBUG, INFO, WARNING, ERROR"),
         (GOOD | {"PADDOCK_ACCELERATOR": "gpu"}, "PADDOCK_ACCELERATOR is 'gpu'"),
+        (GOOD | {"PADDOCK_MODEL_CACHE": "cache"}, "PADDOCK_MODEL_CACHE is 'cache'"),
         (GOOD | {"PADDOCK_NETWORK_POLICIES": "some"}, "PADDOCK_NETWORK_POLICIES is 'some'"),
         (GOOD | {"PADDOCK_METRICS_API_CERTIFICATES": "/nowhere"}, "no tls.crt and no tls.key"),
         (GOOD | {"PADDOCK_SERVER_IMAGE_PULL_POLICY": "Often"}, "Always, IfNotPresent, Never"),

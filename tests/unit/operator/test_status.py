@@ -8,7 +8,7 @@ import pytest
 
 from paddock.operator.diagnosis import Problem
 from paddock.operator.plan.blueprint import Blueprint
-from paddock.operator.plan.model_source import HostPathPolicy
+from paddock.operator.plan.host_paths import HostPathPolicy
 from paddock.operator.plan.refusal import Refusal
 from paddock.operator.snapshot import Pod, Snapshot
 from paddock.operator.status import status, transitions
@@ -44,6 +44,16 @@ def test_a_new_service_is_accepted_and_progressing(make_blueprint: Blueprints) -
     }
     assert written["ready"] == "0/2"
     assert written["observedGeneration"] == 1
+
+
+def test_a_download_under_way_is_told_with_its_figures(make_blueprint: Blueprints) -> None:
+    blueprint = make_blueprint()
+    seen = Snapshot(blueprint.service, downloads={"qwen3-0-0": "downloading: 1.2 GB of 3.4 GB (35 %)"})
+
+    written = status(seen, blueprint, NOW)
+
+    assert conditions(written)["ModelReady"] == "Unknown/Downloading"
+    assert "qwen3-0-0: downloading: 1.2 GB of 3.4 GB (35 %)" in [c["message"] for c in written["conditions"]]
 
 
 def test_a_serving_service_is_settled(serving: tuple[Blueprint, Snapshot]) -> None:
@@ -173,3 +183,46 @@ def test_the_same_state_writes_the_same_status(serving: tuple[Blueprint, Snapsho
     service = dataclasses.replace(seen.service, status=written)
     again = Blueprint.of(service, HostPathPolicy(True, ("/models",)))
     assert status(dataclasses.replace(seen, service=service), again, LATER) == written
+
+
+def test_the_pod_that_failed_first_hand_is_named_and_not_those_that_followed(
+    make_blueprint: Blueprints, live_set: Sets, make_pod: Pods
+) -> None:
+    blueprint = make_blueprint(replicas=1, nodes=3, parallel={"pipelineParallelSize": 3})
+    told = (
+        Problem("Crashing", "qwen3-0-0: the group is lost: node 2 has ended"),
+        Problem("Crashing", "qwen3-0-1: node 1 ends: the leader has stopped", is_echo=True),
+        Problem("OutOfMemory", "qwen3-0-2: killed for using more memory than its limit"),
+    )
+    pods = tuple(
+        make_pod(0, blueprint.revision, name=f"qwen3-0-{rank}", ready=False, problem=problem)
+        for rank, problem in enumerate(told)
+    )
+    written = status(Snapshot(blueprint.service, {0: live_set(blueprint, 0)}, pods), blueprint, NOW)
+    degraded = {c["type"]: c for c in written["conditions"]}["Degraded"]
+    assert degraded["reason"] == "OutOfMemory"
+    assert degraded["message"] == f"{told[2].message}; {told[0].message}"
+
+
+def test_an_echo_is_told_while_nothing_else_is_known(make_blueprint: Blueprints, make_pod: Pods) -> None:
+    echo = Problem("Crashing", "qwen3-0-1: node 1 ends: the leader has stopped", is_echo=True)
+    pods = (make_pod(0, "r"), make_pod(0, "r", name="qwen3-0-1", ready=False, problem=echo))
+    assert Snapshot(make_blueprint().service, pods=pods).problems() == [echo]
+
+
+def test_a_pod_that_answers_by_itself_keeps_the_service_available(
+    make_blueprint: Blueprints, live_set: Sets, make_pod: Pods
+) -> None:
+    blueprint = make_blueprint(
+        replicas=1,
+        parallel={"dataParallelSize": 2, "dataParallelSizeLocal": 1, "dataParallelHybridLb": True},
+    )
+    pods = tuple(
+        make_pod(0, blueprint.revision, name=f"qwen3-0-{rank}", ready=not rank, answers_alone=True)
+        for rank in (0, 1)
+    )
+    seen = Snapshot(blueprint.service, {0: live_set(blueprint, 0)}, pods, ready_endpoints=1)
+    written = status(seen, blueprint, NOW)
+    available = {c["type"]: c for c in written["conditions"]}["Available"]
+    assert (available["status"], available["reason"]) == ("True", "ServingInPart")
+    assert available["message"].startswith("1 of 2 pods can answer at http://qwen3.models.svc/v1")

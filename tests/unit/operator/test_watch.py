@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from paddock.operator.kopf_loop import CHILDREN, settings
-from paddock.operator.watch import is_chatter, is_own_echo, key_of_child
+from paddock.operator.children import CHILDREN
+from paddock.operator.kopf_loop import settings
+from paddock.operator.watch import is_chatter, is_own_echo
 
 
 def body(generation: int = 2, observed: int | None = None) -> dict[str, object]:
@@ -32,15 +33,9 @@ def test_only_our_own_status_write_is_ignored(
     assert is_own_echo(event_type, body(2, observed)) is echo
 
 
-def test_a_child_belongs_to_the_service_of_its_label() -> None:
-    labels = {"paddock.dev/service": "qwen3"}
-    assert key_of_child({"metadata": {"namespace": "models", "labels": labels}}) == ("models", "qwen3")
-    assert key_of_child({"metadata": {"namespace": "models"}}) is None
-
-
 def test_every_child_kind_is_filtered_by_the_api_server() -> None:
     filtered = {(s.group, s.version, s.any_name) for s in settings().watching.label_selectors}
-    assert filtered == set(CHILDREN)
+    assert filtered == set(CHILDREN.values())
 
 
 def test_kopf_neither_peers_nor_posts_nor_discovers() -> None:
@@ -60,8 +55,8 @@ def test_the_operator_loads_neither_torch_nor_transformers() -> None:
 
 
 def test_of_an_autoscaler_only_its_end_is_news() -> None:
-    kind = "horizontalpodautoscalers"
+    kind = "HorizontalPodAutoscaler"
     assert is_chatter("MODIFIED", kind)
     assert is_chatter(None, kind)
     assert not is_chatter("DELETED", kind)
-    assert not is_chatter("MODIFIED", "pods")
+    assert not is_chatter("MODIFIED", "Pod")

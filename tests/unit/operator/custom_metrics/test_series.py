@@ -11,7 +11,8 @@ TEXT = """\
 vllm:num_requests_waiting{engine="0",model_name="m"} 3.0
 vllm:num_requests_waiting{engine="1",model_name="m"} 2.0
 # TYPE vllm:kv_cache_usage_perc gauge
-vllm:kv_cache_usage_perc{engine="0"} 0.5
+vllm:kv_cache_usage_perc{engine="0"} 0.7
+vllm:kv_cache_usage_perc{engine="1"} 0.3
 # TYPE vllm:generation_tokens counter
 vllm:generation_tokens_total{engine="0"} 100.0
 # TYPE vllm:time_to_first_token_seconds histogram
@@ -43,6 +44,13 @@ def test_gauges_add_up_over_replicas() -> None:
     replicas = [history((0, read_sample(TEXT))), history((0, read_sample(TEXT)))]
     assert value_of("requests_waiting", replicas) == 10
     assert value_of("kv_cache_usage", replicas) == 1.0
+
+
+def test_the_share_of_a_replica_is_the_mean_of_its_engines_behind_one_api_or_several() -> None:
+    assert read_sample(TEXT)["vllm:kv_cache_usage_perc"] == 0.5
+    pods = [history((0, {"vllm:kv_cache_usage_perc": share})) for share in (0.2, 0.6)]
+    assert value_of("kv_cache_usage", pods, groups=1) == 0.4
+    assert value_of("requests_waiting", [history((0, read_sample(TEXT)))] * 2, groups=1) == 10
 
 
 def test_tokens_per_second_is_the_growth_over_the_window() -> None:
