@@ -96,9 +96,14 @@ def in_cluster(config: ServeConfig) -> ServeConfig:
 
 def accepted_in_cluster(config: ServeConfig) -> ServeConfig:
     """The same, but for values that a cluster refuses."""
-    return at_defaults(
+    config = at_defaults(
         config, lambda entry, value: any(same(value, each) for each in entry.argument.cluster_refused)
     )
+    size, local = config.parallel.data_parallel_size, config.parallel.data_parallel_size_local
+    if size > 1 and size % (local or 1) == 0:
+        return config
+    dealt_out = ("data_parallel_size_local", "data_parallel_hybrid_lb")
+    return at_defaults(config, lambda entry, _: entry.name in dealt_out)
 
 
 def at_defaults(config: ServeConfig, chosen: Callable[[Entry, object], bool]) -> ServeConfig:
@@ -145,7 +150,7 @@ def test_a_written_manifest_is_read_back_and_accepted_by_the_schema(config: Serv
     expected = public.model_copy(update={"frontend": public.frontend.model_copy(update=left)})
 
     assert from_spec(spec, model_path=config.model.model) == expected
-    model = {"uri": "pvc://models", **spec.get("model", {})}
+    model = {"uri": "hf://owner/models", **spec.get("model", {})}
     assert check({"metadata": {"name": "a"}, "spec": {**spec, "model": model}}) == []
 
 
