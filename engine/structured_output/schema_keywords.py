@@ -78,6 +78,22 @@ def _only_formats(*formats: str) -> Rule:
     return rule
 
 
+def _whole_steps_alone(schema: Schema) -> str | None:
+    """A bound, or a step that is no integer, makes the step be forgotten."""
+    step = schema.get("multipleOf")
+    if step is None or (isinstance(step, int) and not schema.keys() & _NUMBER_BOUNDS):
+        return None
+    return f"multipleOf {step}" if not isinstance(step, int) else "multipleOf beside bounds"
+
+
+def _unescaped_names_when_open(schema: Schema) -> str | None:
+    """A name that JSON escapes, or may escape, is not seen as taken when further keys may follow."""
+    if schema.get("additionalProperties") is False:
+        return None
+    odd = [name for name in schema.get("properties", {}) if json.dumps(name) != f'"{name}"']
+    return f"properties with the name {odd[0]!r}, open to others," if odd else None
+
+
 def _plain_names(schema: Schema) -> str | None:
     odd = [name for name in schema.get("properties", {}) if not _is_plain(name)]
     return f"properties with the name {odd[0]!r}" if odd else None
@@ -141,6 +157,7 @@ def _only_closing(schema: Schema) -> str | None:
 
 _ALONE = tuple(_stands_alone(keyword) for keyword in ("$ref", "anyOf", "allOf", "enum", "const"))
 _NUMBER_BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
+_ITEM_COUNTS = {"minItems", "maxItems"}
 _COMMON = frozenset({
     "$ref", "type", "enum", "const", "items", "minItems", "maxItems", "properties", "required", "additionalProperties",
     "anyOf", "allOf",
@@ -154,6 +171,9 @@ XGRAMMAR = Support(
         _required_is_listed,
         _only_with_type(_NUMBER_BOUNDS, {"integer", "number"}),
         _only_with_type({"multipleOf"}, {"integer"}),
+        _whole_steps_alone,
+        _only_with_type(_ITEM_COUNTS, {"array"}),
+        _unescaped_names_when_open,
         _only_with_type({"format"}, {"string"}),
         _only_formats("date", "time", "date-time", "duration", "hostname", "ipv4", "ipv6", "uuid"),
     ),
@@ -189,5 +209,6 @@ LM_FORMAT_ENFORCER = Support(
         _no_numbers,
         _closed_objects,
         _no_schema_of_bool,
+        _only_with_type(_ITEM_COUNTS, {"array"}),
     ),
 )

@@ -16,6 +16,9 @@ STANDARD_FORMATS = frozenset({
 MOST_SCHEMAS = 2_000
 MOST_REPETITIONS = 100_000
 _COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
+_WITHOUT_EFFECT = {"uniqueItems": False, "unevaluatedItems": True, "unevaluatedProperties": True}
+_FOLLOWERS = {"then": "if", "else": "if", "minContains": "contains", "maxContains": "contains"}
+"""These say nothing without the other keyword."""
 
 
 def read_schema(text: str, closed: bool) -> Any:
@@ -28,9 +31,9 @@ def read_schema(text: str, closed: bool) -> Any:
         return {}
     if schema is False:
         raise ConstraintError("the schema is false, which no text fits")
-    _check_sizes(schema)
     for _, part in list(walk(schema)):
         _modernize(part)
+    _check_sizes(schema)
     _check(schema)
     inside_all_of = {id(inner) for _, part in walk(schema) for inner in part.get("allOf", ())}
     for place, part in list(walk(schema)):
@@ -68,14 +71,24 @@ def _check_ref(place: str, part: Schema, root: Any) -> None:
 
 
 def _modernize(part: Schema) -> None:
-    """Tuples of older drafts, and formats that JSON Schema does not know, which assert nothing."""
+    """Tuples of older drafts are written as today's; what asserts nothing is left out, since libraries trip over it."""
     if isinstance(part.get("items"), list):
         part["prefixItems"] = part.pop("items")
         if "additionalItems" in part:
             part["items"] = part.pop("additionalItems")
-    if part.get("format") not in STANDARD_FORMATS:
-        part.pop("format", None)
-    part.pop("x-guidance", None)
+    if isinstance(part.get("format"), str) and part["format"] not in STANDARD_FORMATS:
+        del part["format"]
+    for name in ("x-guidance", "$schema"):
+        part.pop(name, None)
+    for name, value in _WITHOUT_EFFECT.items():
+        if part.get(name) is value:
+            del part[name]
+    for name, leader in _FOLLOWERS.items():
+        if leader not in part:
+            part.pop(name, None)
+    for name in _COUNTS:
+        if isinstance(part.get(name), float) and part[name].is_integer():
+            part[name] = int(part[name])
 
 
 def _check(schema: Any) -> None:

@@ -1,8 +1,11 @@
 """Texts that a model without any sense would write under a constraint."""
 
+import json
+import math
 import random
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 
 from paddock.engine.structured_output.backend import Grammar
@@ -10,6 +13,7 @@ from paddock.engine.structured_output.vocabulary import Vocabulary
 
 TINY_MODEL = Path(__file__).parents[1] / "models" / "tiny" / "model"
 VOCABULARY = Vocabulary.read(TINY_MODEL, 2048, (2,))
+BYTE_TOKENS = {token: token_id for token_id, token in enumerate(VOCABULARY.tokens) if len(token) == 1}
 PUNCTUATION = (b'"', b"}", b"]", b",", b":")
 
 
@@ -34,3 +38,29 @@ def random_text(grammar: Grammar, rng: random.Random, limit: int = 150) -> bytes
         assert matcher.accept(chosen)
         text += VOCABULARY.tokens[chosen]
     return None
+
+
+def takes(grammar: Grammar, text: bytes) -> bool:
+    """Whether the masks let a model write `text` byte by byte, and then end."""
+    matcher = grammar.new_matcher()
+    for byte in (*text, None):
+        words = np.zeros(VOCABULARY.num_words, np.int32)
+        matcher.fill(words)
+        token_id = VOCABULARY.eos if byte is None else BYTE_TOKENS[bytes([byte])]
+        if token_id not in allowed_ids(words):
+            return False
+        if byte is not None:
+            assert matcher.accept(token_id)
+    return True
+
+
+def num_valid(grammar: Grammar, schema: object, number: int, limit: int = 150) -> int:
+    """How many of `number` random texts come to their end; each of those is checked against the schema."""
+    rng = random.Random(1)
+    texts = [text for _ in range(number) if (text := random_text(grammar, rng, limit)) is not None]
+    for text in texts:
+        value = json.loads(
+            text.decode(), parse_float=lambda digits: float(digits) if math.isfinite(float(digits)) else 0.0
+        )
+        jsonschema.Draft202012Validator(schema).validate(value)  # type: ignore[arg-type]
+    return len(texts)

@@ -1,12 +1,11 @@
 """Whatever a schema's keywords, a text that ends fits it, or the schema is refused by the keyword's name."""
 
 import json
-import math
 import random
 
 import jsonschema
 import pytest
-from constrained_texts import random_text
+from constrained_texts import num_valid, random_text, takes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -49,6 +48,20 @@ SHAPES = [
     {"type": "object", "properties": {'a"b\u00e9': {"type": "null"}}, "required": ['a"b\u00e9']},
     {"type": "string", "format": "uuid"}, {"type": "string", "format": "date"}, {"type": "number", "multipleOf": 0.5},
 ]  # fmt: skip
+NOT_FITTING = [
+    ({"maxItems": 1}, b"[1, 2]"), ({"type": ["array", "null"], "minItems": 1}, b"[]"),
+    ({"type": "integer", "multipleOf": 0.5, "maximum": 9}, b"0.25"), ({"type": "integer", "multipleOf": 3, "minimum": 4}, b"5"),
+    ({"properties": {"a\nb": A["a"]}}, rb'{"a\nb": "x"}'), ({"type": "object", "properties": {"\u00e9": A["a"]}}, '{"\u00e9": "x"}'.encode()),
+    ({"type": "string", "maxLength": 2.0}, b'"abc"'),
+    ({"type": "object", "properties": A, "additionalProperties": {"type": "string"}}, b'{"b": "x", "a": "x"}'),
+]  # fmt: skip
+SAYS_NOTHING = [
+    {"uniqueItems": False},
+    {"then": False},
+    {"minContains": 2},
+    {"unevaluatedProperties": True},
+    {"$schema": "https://example.com/s"},
+]
 UNKEPT = [
     ("uniqueItems", {"type": "array", "uniqueItems": True}),
     ("contains", {"type": "array", "contains": {"const": 1}}),
@@ -61,22 +74,12 @@ UNKEPT = [
     ("minLength", {"minLength": -1}),
     ("enum", {"type": "string", "enum": [1, 2]}),
     ("maxItems", {"type": "array", "maxItems": 10**9}),
+    ("maxLength", {"items": [{"type": "string", "maxLength": 1e9}]}),
+    ("format", {"format": []}),
     ("regex", {"type": "string", "format": "regex"}),
     ("propertyNames", {"type": "object", "propertyNames": {"maxLength": 3}}),
     ("oneOf", {"oneOf": [{"type": "integer"}, {"type": "number"}]}),
 ]
-
-
-def ends_valid(grammar: object, schema: object, number: int) -> int:
-    """How many of the texts came to their end; each of them is checked."""
-    rng = random.Random(1)
-    texts = [text for _ in range(number) if (text := random_text(grammar, rng)) is not None]
-    for text in texts:
-        value = json.loads(
-            text.decode(), parse_float=lambda digits: float(digits) if math.isfinite(float(digits)) else 0.0
-        )
-        jsonschema.Draft202012Validator(schema).validate(value)
-    return len(texts)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -88,7 +91,7 @@ def test_every_text_fits_what_a_backend_does_not_refuse(maker_of, backend: str) 
             grammar = maker_of(backend).make(constraint)
         except ConstraintError:
             continue
-        ends_valid(grammar, schema, 6)
+        num_valid(grammar, schema, 6)
         kept += 1
     assert kept >= {"xgrammar": 25, "guidance": 45, "outlines": 12, "lm-format-enforcer": 6}[backend]
 
@@ -96,7 +99,24 @@ def test_every_text_fits_what_a_backend_does_not_refuse(maker_of, backend: str) 
 @pytest.mark.parametrize("schema", SHAPES, ids=lambda schema: json.dumps(schema)[:60])
 def test_auto_keeps_the_common_shapes(maker_of, schema: object) -> None:
     grammar = maker_of("auto").make(Constraint(kind="json", text=json.dumps(schema)))
-    ends_valid(grammar, schema, 3)
+    num_valid(grammar, schema, 3)
+
+
+@pytest.mark.parametrize(("schema", "text"), NOT_FITTING, ids=lambda each: str(each)[:60])
+def test_no_backend_lets_pass_what_does_not_fit(maker_of, schema: object, text: bytes) -> None:
+    assert not jsonschema.Draft202012Validator(schema).is_valid(json.loads(text))
+    for backend in BACKENDS:
+        constraint = Constraint(kind="json", text=json.dumps(schema), disable_fallback=True)
+        try:
+            grammar = maker_of(backend).make(constraint)
+        except ConstraintError:
+            continue
+        assert not takes(grammar, text), backend
+
+
+@pytest.mark.parametrize("schema", SAYS_NOTHING, ids=str)
+def test_a_keyword_that_says_nothing_is_no_fault(maker_of, schema: object) -> None:
+    assert takes(maker_of("auto").make(Constraint(kind="json", text=json.dumps(schema))), b"[1, 1]")
 
 
 @pytest.mark.parametrize(("keyword", "schema"), UNKEPT)
@@ -134,7 +154,7 @@ def test_without_free_whitespace_json_has_none(maker_of, backend: str) -> None:
 def test_a_closed_schema_has_no_other_properties(maker_of) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
     closed = Constraint(kind="json", text=json.dumps(schema), disable_additional_properties=True)
-    assert ends_valid(maker_of("auto").make(closed), {**schema, "additionalProperties": False}, 10)
+    assert num_valid(maker_of("auto").make(closed), {**schema, "additionalProperties": False}, 10)
 
 
 SCALARS = st.sampled_from([
@@ -173,4 +193,4 @@ def _composed(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
 @given(schema=st.recursive(SCALARS, _composed, max_leaves=6))
 @pytest.mark.parametrize("backend", ["xgrammar", "guidance", "auto"])
 def test_random_schemas_are_kept(maker_of, backend: str, schema: object) -> None:
-    ends_valid(maker_of(backend).make(Constraint(kind="json", text=json.dumps(schema))), schema, 2)
+    num_valid(maker_of(backend).make(Constraint(kind="json", text=json.dumps(schema))), schema, 2)
