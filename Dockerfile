@@ -33,10 +33,12 @@ WORKDIR /locked
 COPY pyproject.toml requirements.lock ./
 RUN --mount=type=secret,id=ca-bundle \
     if [ -s /run/secrets/ca-bundle ]; then export SSL_CERT_FILE=/run/secrets/ca-bundle; fi \
- && for target in operator server; do \
+ && compile() { \
       /opt/uv/bin/uv pip compile --quiet --no-cache --no-header --no-annotate --generate-hashes \
-        pyproject.toml --extra $target -c requirements.lock -o $target.txt; \
-    done
+        pyproject.toml -c requirements.lock "$@"; \
+    } \
+ && compile --extra operator -o operator.txt \
+ && compile --extra server --extra traces -o server.txt
 
 FROM builder AS wheel
 WORKDIR /build

@@ -96,6 +96,9 @@ MONITORING = Family(
     tags=("remove_all_sd", "enable_kubernetes_sd"),
 )
 
+# Built for the test of traces alone.
+COLLECTOR = Family("otelcol", {"otelcol": "."}, "2 min")
+
 # Built for the tests of model sources alone: an S3 server over a folder.
 S3_GATEWAY = Family("versitygw", {"versitygw": "github.com/versity/versitygw/cmd/versitygw"}, "3 min")
 
