@@ -38,10 +38,10 @@ class Query:
     where: str
     expression: str
 
-    def filled_in(self) -> str:
+    def filled_in(self, rate_interval: str = "10s") -> str:
         """With what Grafana would put in place of its variables when all is selected."""
-        text = self.expression.replace("$__rate_interval", "10s")
-        return re.sub(r"\$(namespace|service|model|pod|engine)\b", ".*", text)
+        text = self.expression.replace("$__rate_interval", rate_interval)
+        return re.sub(r"\$(namespace|service|model|pod|engine)\b", ".+", text)
 
 
 def panels(dashboard: Path) -> Iterator[dict[str, Any]]:
@@ -75,17 +75,22 @@ def rule_queries() -> list[Query]:
     return [Query(rule.get("record") or rule["alert"], rule["expr"]) for rule in rules()]
 
 
+def fixed_targets(targets: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
+    """A job for these. `targets`: labels by HOST:PORT."""
+    each = [{"targets": [target], "labels": labels} for target, labels in targets.items()]
+    return [{"job_name": "paddock", "honor_labels": True, "static_configs": each}]
+
+
 class Prometheus:
     """A Prometheus of the tests' own on a loopback port, scraping each second. Use as a context manager."""
 
-    def __init__(self, folder: Path, targets: dict[str, dict[str, str]]) -> None:
-        """`targets`: labels by HOST:PORT."""
+    def __init__(self, folder: Path, jobs: list[dict[str, Any]]) -> None:
+        """`jobs`: its scrape_configs."""
         self.url = f"http://127.0.0.1:{free_port()}"
         config = folder / "prometheus.yml"
-        jobs = [{"targets": [target], "labels": labels} for target, labels in targets.items()]
         document = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "scrape_configs": [{"job_name": "paddock", "honor_labels": True, "static_configs": jobs}],
+            "scrape_configs": jobs,
         }
         config.write_text(json.dumps(document), encoding="utf-8")
         self._log = (folder / "prometheus.log").open("w")
@@ -112,10 +117,17 @@ class Prometheus:
         self._process.wait(20)
         self._log.close()
 
-    def ask(self, expression: str) -> list[dict[str, Any]]:
+    def ask(self, expression: str, time: float | None = None) -> list[dict[str, Any]]:
         """The instant vector. Raises AssertionError with Prometheus' words for a query that cannot be run."""
-        answer = httpx.get(self.url + "/api/v1/query", params={"query": expression}, timeout=20).json()
-        assert answer["status"] == "success", f"{expression}: {answer.get('error')}"
+        return self._result("query", query=expression, **({} if time is None else {"time": time}))
+
+    def ask_range(self, expression: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        """The series between two times, in seconds. Raises AssertionError as `ask` does."""
+        return self._result("query_range", query=expression, start=start, end=end, step=step)
+
+    def _result(self, kind: str, **parameters: str | float) -> list[dict[str, Any]]:
+        answer = httpx.get(f"{self.url}/api/v1/{kind}", params=parameters, timeout=20).json()
+        assert answer["status"] == "success", f"{parameters['query']}: {answer.get('error')}"
         result = answer["data"]["result"]
         return result if isinstance(result, list) else []
 
