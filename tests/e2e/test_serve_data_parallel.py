@@ -104,6 +104,7 @@ def test_a_replica_of_its_own_serves_that_one_alone(one_replica: Serve) -> None:
     assert len(engines_below(one_replica.process.pid)) == 1
 
 
+@pytest.mark.long
 def test_a_caller_who_leaves_frees_the_replica_that_worked_for_it(tmp_path: Path) -> None:
     flags = (
         "--data-parallel-size",
@@ -240,6 +241,7 @@ def test_the_loss_of_a_node_or_of_its_engine_ends_the_others_and_names_the_rank(
         until(lambda: are_gone([engine]), seconds=NOTICED_WITHIN_SECONDS, what="the engine to be gone")
 
 
+@pytest.mark.long
 def test_a_node_that_differs_is_refused_and_one_whose_head_is_gone_ends(nodes: Nodes) -> None:
     serve = nodes.head()
     try:
@@ -262,6 +264,7 @@ def test_a_node_that_differs_is_refused_and_one_whose_head_is_gone_ends(nodes: N
         serve.kill()
 
 
+@pytest.mark.long
 def test_the_order_to_stop_is_heard_while_nodes_are_missing(nodes: Nodes) -> None:
     serve = nodes.head()
     try:

@@ -266,6 +266,7 @@ def test_training_never_sees_the_held_out_sums() -> None:
     assert found.strip() == "0"
 
 
+@pytest.mark.long
 def test_the_starting_weights_already_copy_what_came_before() -> None:
     right = run_in_the_recipe(
         "import torch, train\n"
