@@ -13,7 +13,7 @@ class LoRAConfig(Group):
         None, "Adapter applied on its own whenever a request contains that modality."
     )
 
-    enable_lora: bool | None = arg(None, "Requests may select LoRA adapters.", supported=(False,))
+    enable_lora: bool | None = arg(None, "Requests may select LoRA adapters.", state=State.WORKS)
 
     enable_lora_bias: bool | None = arg(
         None,
@@ -27,7 +27,7 @@ class LoRAConfig(Group):
     )
 
     lora_dtype: Literal["auto", "bfloat16", "float16"] = arg(
-        "auto", "Element type of adapter weights; auto follows the model."
+        "auto", "Element type of adapter weights; auto follows the model.", state=State.WORKS
     )
 
     lora_extra_vocab_size: Whole | None = arg(
@@ -38,8 +38,15 @@ class LoRAConfig(Group):
         reason="adapters cannot add tokens; the dialect dropped this without a successor",
     )
 
-    max_cpu_loras: Whole | None = arg(None, "Adapters kept ready in host memory.", ge=1)
+    max_cpu_loras: Whole | None = arg(
+        None,
+        "Adapters kept ready in host memory; as many as --max-loras when unset.",
+        ge=1,
+        state=State.WORKS,
+    )
 
-    max_lora_rank: Whole = arg(16, "Adapters with a higher rank than this are refused.", ge=1)
+    max_lora_rank: Whole = arg(
+        16, "Adapters with a higher rank than this are refused.", ge=1, state=State.WORKS
+    )
 
-    max_loras: Whole = arg(1, "Different adapters that may run in one batch.", ge=1)
+    max_loras: Whole = arg(1, "Different adapters that may run in one batch.", ge=1, state=State.WORKS)
