@@ -113,6 +113,14 @@ class BlockPool:
         self._cached.clear()
         return count
 
+    def forget(self, block_ids: Iterable[int]) -> None:
+        """These blocks do not hold what their hashes say: nobody finds them any more, and their readers keep them."""
+        for block_id in block_ids:
+            self._forget(block_id)
+            if block_id in self._cached:
+                del self._cached[block_id]
+                self._free.append(block_id)
+
     def check_integrity(self, tables: Iterable[Sequence[int]]) -> None:
         """Compare the books with all block tables there are; O(num_blocks). Raises `CacheIntegrityError` with numbers."""
         readers = [0] * self.num_blocks

@@ -11,7 +11,7 @@ class BlockTable:
     """
 
     extra: tuple[str, ...] = ()
-    """What else than its tokens decides who may share this sequence's blocks (the cache salt)."""
+    """What else than its tokens decides who may share this sequence's blocks (the cache salt, the adapter)."""
 
     block_ids: list[int] = field(default_factory=list)
     capacity: int = 0

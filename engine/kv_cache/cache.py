@@ -40,10 +40,12 @@ class KVCache:
         """Share of the blocks that requests hold, 0 to 1. Cached blocks without a reader do not count."""
         return self._pool.num_used / self._pool.num_blocks
 
-    def new_table(self, cache_salt: str | None = None) -> BlockTable:
-        """An empty table; requests share blocks only with those of the same salt."""
+    def new_table(self, cache_salt: str | None = None, adapter: int = 0) -> BlockTable:
+        """An empty table; requests share blocks only with those of the same salt and adapter."""
+        salt = () if cache_salt is None else (cache_salt,)
         return BlockTable(
-            extra=() if cache_salt is None else (cache_salt,),
+            # Two texts in front, so that no salt alone looks like an adapter's.
+            extra=("adapter", str(adapter), *salt) if adapter else salt,
             next_full=self.block_size if self.prefix_caching else _NEVER,
         )
 
@@ -104,6 +106,10 @@ class KVCache:
         self._pool.release(table.block_ids)
         table.block_ids = []
         table.capacity = table.num_registered = 0
+
+    def forget(self, block_ids: Iterable[int]) -> None:
+        """Let no other request share these blocks: they were not written."""
+        self._pool.forget(block_ids)
 
     def reset_prefix_cache(self) -> int:
         """Forget the blocks that no request holds; returns how many were forgotten."""

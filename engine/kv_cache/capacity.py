@@ -18,6 +18,8 @@ def resolve_num_blocks(settings: EngineSettings, bytes_per_block: int, available
 
     Raises `CacheTooSmallError` when one sequence of the full context would not fit.
     """
+    if not bytes_per_block:
+        return _blocks_without_memory(settings)
     if settings.num_gpu_blocks_override is not None:
         num_blocks, source = settings.num_gpu_blocks_override, "--num-gpu-blocks-override"
     elif settings.kv_cache_memory_bytes is not None:
@@ -25,8 +27,13 @@ def resolve_num_blocks(settings: EngineSettings, bytes_per_block: int, available
     else:
         num_blocks, source = available_bytes // bytes_per_block, "--gpu-memory-utilization"
     _check_holds_context(settings, num_blocks, bytes_per_block, source)
-    _log_capacity(settings, num_blocks, bytes_per_block)
     return num_blocks
+
+
+def _blocks_without_memory(settings: EngineSettings) -> int:
+    """For an encoder, which keeps nothing: the scheduler's books alone, enough for two steps' inputs in every row."""
+    per_step = -(-settings.max_num_batched_tokens // settings.block_size) + settings.max_num_seqs
+    return 2 * max(per_step, -(-settings.max_model_len // settings.block_size))
 
 
 def _check_holds_context(
@@ -47,14 +54,19 @@ def _check_holds_context(
     )
 
 
-def _log_capacity(settings: EngineSettings, num_blocks: int, bytes_per_block: int) -> None:
+def log_memory(settings: EngineSettings, num_blocks: int, held: tuple[int, int], step_bytes: int) -> None:
+    """What the memory is for, and how much the cache allows. `held` is as `Executor.held_bytes` says."""
+    weights, block = held
     num_tokens = num_blocks * settings.block_size
     logger.info(
-        "KV cache: %d blocks of %d tokens, %d tokens in %.1f MiB; %.1f requests of the full %d tokens at once",
+        "memory: weights %.1f MiB, KV cache %.1f MiB, and %.1f MiB on each device for the largest step; "
+        "%d blocks of %d tokens, %d tokens of cache: %.1f requests of the full %d tokens at once",
+        weights / MEBIBYTE,
+        num_blocks * block / MEBIBYTE,
+        step_bytes / MEBIBYTE,
         num_blocks,
         settings.block_size,
         num_tokens,
-        num_blocks * bytes_per_block / MEBIBYTE,
         num_tokens / settings.max_model_len,
         settings.max_model_len,
     )

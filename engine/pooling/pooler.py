@@ -1,7 +1,7 @@
 """From the hidden states of a step to the results of the inputs that end with it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -47,14 +47,22 @@ class Pooler:
         """A result for each row of the plan that samples, in its order. `hidden` is `[tokens, hidden]`;
         `first_tokens` says where each scheduled row begins in it."""
         ended: list[tuple[int, PoolingParams, torch.Tensor]] = []
+        # Kept only once all is well: a step that finds no memory is computed again in parts.
+        unfinished: dict[int, Gathered] = {}
         for scheduled, first in zip(plan.scheduled, first_tokens, strict=True):
-            gathered = self._gathered[scheduled.row]
+            before = self._gathered[scheduled.row]
+            gathered = replace(before, kept=list(before.kept))
             chunk = hidden[first : first + scheduled.num_scheduled_tokens]
             self._gather(gathered, scheduled, chunk)
             if scheduled.samples:
                 ended.append((scheduled.row, gathered.params, self._states(gathered, scheduled, chunk)))
-                del self._gathered[scheduled.row]
-        return self._results(ended) if ended else []
+            else:
+                unfinished[scheduled.row] = gathered
+        results = self._results(ended) if ended else []
+        self._gathered.update(unfinished)
+        for row, _, _ in ended:
+            del self._gathered[row]
+        return results
 
     def _gather(self, gathered: Gathered, scheduled: ScheduledRow, chunk: torch.Tensor) -> None:
         match gathered.params.pooling:

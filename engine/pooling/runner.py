@@ -14,6 +14,7 @@ from paddock.engine.pooling.pooler import Pooler
 from paddock.engine.settings import EngineSettings
 from paddock.engine.worker.batch import StepBatch, build_batch
 from paddock.engine.worker.rows import RowTable
+from paddock.engine.worker.step_parts import in_parts
 
 
 class PoolingRunner:
@@ -51,6 +52,12 @@ class PoolingRunner:
                 self.rows.extend_blocks(scheduled)
         if not plan.scheduled:
             return StepResult(plan.step, [])
+        if self.place.size * self.place.num_stages > 1:
+            # The other ranks are in the middle of the same step: one alone cannot begin it again.
+            return self._compute(plan)
+        return in_parts(self._compute, plan, self.rows, splits_prompts=self.model.plan.causal)
+
+    def _compute(self, plan: StepPlan) -> StepResult:
         batch = build_batch(plan.scheduled, self.rows, self.place.device)
         incoming = self.pipeline.receive(batch.token_ids.numel())
         types = self._token_types(plan, batch)

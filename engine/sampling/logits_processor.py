@@ -52,7 +52,7 @@ class AddedRow:
 
 @dataclass(frozen=True, slots=True)
 class BatchUpdate:
-    """What changed since the last call. A row in both lists was left by one request and entered by another."""
+    """What changed since the last call: rows that requests have left, or one that a request has entered."""
 
     removed: Sequence[int]
     added: Sequence[AddedRow]
@@ -62,7 +62,8 @@ class LogitsProcessor(ABC):
     """Changes the logits of the requests it serves, all of a step together. One object lives in each worker.
 
     It runs after penalties, `logit_bias` and `min_tokens`, and before temperature and truncation. An exception from
-    `update` ends the requests that were added, one from `apply` those it was to change; no others.
+    `update` ends the request that was added, and no other. After one from `apply` it is called again for each row alone,
+    and only those rows end for which it raises then, too.
     """
 
     def __init__(self, settings: "EngineSettings", device: "torch.device") -> None:  # noqa: B027
@@ -73,7 +74,8 @@ class LogitsProcessor(ABC):
         """Raise `ValueError`, with words for the user, for a request that cannot be served: it is answered 400."""
 
     def update(self, batch: BatchUpdate) -> None:  # noqa: B027
-        """Called before a step in which requests of this processor entered or left rows. Rows stay until removed."""
+        """Called before a step in which requests of this processor left rows, and then once for each that entered one.
+        Rows stay until removed."""
 
     @abstractmethod
     def apply(

@@ -71,18 +71,34 @@ class ProcessorSet:
         ]
         try:
             member = self._member(path)
-            removed = [row for row in freed_rows if member.serves[row]]
-            member.serves[removed] = False
-            if removed or added:
-                member.processor.update(BatchUpdate(removed, added))
-            member.serves[[row.row for row in added]] = True
         except Exception as error:
-            logger.exception("the logits processor %s failed when requests came or went", path)
+            logger.exception("making the logits processor %s failed", path)
             self._blame(path, error, [row.row for row in added])
+            return
+        removed = [row for row in freed_rows if member.serves[row]]
+        member.serves[removed] = False
+        if removed:
+            self._tell(member, BatchUpdate(removed, []))
+        # Each alone, so that one which the processor cannot take keeps out no other.
+        for row in added:
+            member.serves[row.row] = self._tell(member, BatchUpdate([], [row]))
+
+    def _tell(self, member: Member, batch: BatchUpdate) -> bool:
+        try:
+            member.processor.update(batch)
+        except Exception as error:
+            logger.exception("the logits processor %s failed when requests came or went", member.path)
+            self._blame(member.path, error, [row.row for row in batch.added])
+            return False
+        return True
 
     def _blame(self, path: str, error: Exception, rows: Sequence[int]) -> None:
         for row in rows:
             self._faults[row] = f"the logits processor {path} failed: {type(error).__name__}: {error}"
+
+    def end_request(self, row: int, reason: str) -> None:
+        """Its next token is an error, whatever the processors do."""
+        self._faults[row] = reason
 
     def apply(
         self, logits: torch.Tensor, rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
@@ -103,6 +119,7 @@ class ProcessorSet:
         lengths: npt.NDArray[np.int64],
         chosen: npt.NDArray[np.int64],
     ) -> None:
+        """Should it fail, each row is tried alone: whose fault it is shows then, and the others have their tokens."""
         where = torch.from_numpy(chosen).to(logits.device)
         taken = logits[where]
         try:
@@ -111,8 +128,14 @@ class ProcessorSet:
                 raise ValueError(f"it returned {tuple(changed.shape)}, not {tuple(taken.shape)}")
             logits[where] = changed.to(logits)
         except Exception as error:
-            logger.exception("the logits processor %s failed", member.path)
-            self._blame(member.path, error, rows[chosen].tolist())
+            if len(chosen) == 1:
+                logger.exception("the logits processor %s failed", member.path)
+                self._blame(member.path, error, rows[chosen].tolist())
+                return
+        else:
+            return
+        for index in range(len(chosen)):
+            self._apply_one(member, logits, rows, lengths, chosen[index : index + 1])
 
 
 def _added(path: str, new: NewRow, token_ids: npt.NDArray[np.int32]) -> AddedRow:

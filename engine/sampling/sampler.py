@@ -17,6 +17,7 @@ from paddock.engine.sampling.processor_set import ProcessorSet
 from paddock.engine.sampling.table import SamplingTable
 from paddock.engine.sampling.token_masks import RowMasks
 from paddock.engine.sampling.truncation import Draw, draw_from_all, draw_from_top, truncated
+from paddock.engine.shortage import NO_MEMORY, is_shortage
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +54,15 @@ class Sampler:
         self, freed_rows: Sequence[int], new_rows: Sequence[NewRow], token_ids: npt.NDArray[np.int32]
     ) -> None:
         """Requests have left and entered rows; `token_ids` `[rows, longest]` already holds the new ones' tokens."""
+        self.processors.update(freed_rows, new_rows, token_ids)
         for new in new_rows:
             known = token_ids[new.row, : len(new.token_ids)]
-            self.table.enter(new.row, new.sampling, known, new.num_prompt_tokens)
-        self.processors.update(freed_rows, new_rows, token_ids)
+            try:
+                self.table.enter(new.row, new.sampling, known, new.num_prompt_tokens)
+            except Exception as error:
+                if not is_shortage(error):
+                    raise
+                self.processors.end_request(new.row, NO_MEMORY)
 
     def sample(
         self,
@@ -79,7 +85,6 @@ class Sampler:
             scores = self._processed(logits, rows, lengths, reported)
         tokens, best = self._choose(logits, rows, lengths)
         token_ids = _settle(tokens, best, errors)
-        self.table.penalties.count(rows, token_ids)
         logprobs: list[PositionLogprobs | None] = [None] * len(rows)
         if scores is not None:
             counts = [self.table.logprobs[row] or 0 for row in rows[reported]]
@@ -87,6 +92,8 @@ class Sampler:
             entries = position_logprobs(scores, chosen, counts, self.table.reports_logits)
             for index, entry in zip(reported, entries, strict=True):
                 logprobs[index] = entry
+        # Last: what finds no memory before is computed again, and no token may count twice.
+        self.table.penalties.count(rows, token_ids)
         return SampledTokens(token_ids, logprobs, errors)
 
     def _processed(
@@ -138,15 +145,14 @@ class Sampler:
         table = self.table
         random = np.flatnonzero(table.temperature[rows] > 0)
         if not random.size:
-            best, tokens = logits.max(dim=-1)
-            return tokens, best
+            return _largest(logits)
         cut = (table.top_k[rows] > 0) | (table.top_p[rows] < 1)
         greedy = np.flatnonzero(table.temperature[rows] <= 0)
         tokens = torch.empty(len(rows), dtype=torch.int64, device=logits.device)
         best = torch.empty(len(rows), dtype=logits.dtype, device=logits.device)
         if greedy.size:
             index = torch.from_numpy(greedy).to(logits.device)
-            best[index], tokens[index] = logits[index].max(dim=-1)
+            tokens[index], best[index] = _largest(logits[index])
         for draw, chosen in ((draw_from_top, random[cut[random]]), (draw_from_all, random[~cut[random]])):
             if chosen.size:
                 index = torch.from_numpy(chosen).to(logits.device)
@@ -175,6 +181,16 @@ class Sampler:
     @staticmethod
     def _on(logits: torch.Tensor, values: npt.NDArray[np.generic]) -> torch.Tensor:
         return torch.from_numpy(values).to(logits.device)
+
+
+def _largest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices `[n]` of the largest of each row (the first of equals; of a NaN where there is one), and their values."""
+    if logits.device.type != "cpu":
+        values, tokens = logits.max(dim=-1)
+        return tokens, values
+    # NumPy's search for it is vectorised, torch's is not: eight times as long for a large vocabulary.
+    tokens = torch.from_numpy(logits.numpy().argmax(axis=-1))
+    return tokens, logits.gather(-1, tokens[:, None])[:, 0]
 
 
 def _settle(tokens: torch.Tensor, best: torch.Tensor, errors: dict[int, str]) -> npt.NDArray[np.int64]:

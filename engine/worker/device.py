@@ -36,17 +36,24 @@ def free_memory(device: torch.device) -> int:
     return available_memory()
 
 
+def usable_memory(device: torch.device, utilization: float, num_sharers: int = 1) -> int:
+    """Bytes that may still be taken: on CUDA what is left of a share of the whole device, on a CPU a share of the memory
+    that is free, divided among the node's `num_sharers`."""
+    free = free_memory(device)
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        return max(0, int(total * utilization) - (total - free))
+    return int(free * utilization) // num_sharers
+
+
 def cache_budget(
     device: torch.device, utilization: float, activation_bytes: int, num_sharers: int = 1
 ) -> int:
     """Bytes for the KV cache once the weights are loaded, keeping `activation_bytes` for the largest step.
 
-    On CUDA `utilization` is the share of the whole device that weights, activations and cache take together; on a CPU
-    it is the share of the memory still free, and at most `CPU_CACHE_CAP`, divided among the node's `num_sharers`.
+    Of what is usable; on a CPU at most `CPU_CACHE_CAP`, divided among the node's `num_sharers`.
     """
-    free = free_memory(device)
-    if device.type == "cuda":
-        total = torch.cuda.get_device_properties(device).total_memory
-        return max(0, int(total * utilization) - (total - free) - activation_bytes)
-    share = int(free * utilization) // num_sharers - activation_bytes
-    return max(0, min(share, CPU_CACHE_CAP // num_sharers))
+    share = usable_memory(device, utilization, num_sharers) - activation_bytes
+    if device.type == "cpu":
+        share = min(share, CPU_CACHE_CAP // num_sharers)
+    return max(0, share)

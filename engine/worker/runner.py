@@ -10,6 +10,7 @@ from paddock.engine.distributed.pipeline import PipelineLink
 from paddock.engine.executor.base import MaskSource
 from paddock.engine.executor.plan import StepPlan, StepResult
 from paddock.engine.layers.placement import Placement
+from paddock.engine.lora.shelf import AdapterShelf
 from paddock.engine.models.causal_lm import CausalLM
 from paddock.engine.sampling.processor_set import ProcessorSet
 from paddock.engine.sampling.sampler import SampledTokens, Sampler
@@ -19,15 +20,22 @@ from paddock.engine.settings import EngineSettings
 from paddock.engine.worker.batch import build_batch
 from paddock.engine.worker.prompt_logprobs import prompt_logprobs
 from paddock.engine.worker.rows import RowTable
+from paddock.engine.worker.step_parts import in_parts
 
 
 class ModelRunner:
     """Executes plans in order; each holds only what changed. The model has its cache bound."""
 
     def __init__(
-        self, model: CausalLM, settings: EngineSettings, place: Placement, pipeline: PipelineLink
+        self,
+        model: CausalLM,
+        settings: EngineSettings,
+        place: Placement,
+        pipeline: PipelineLink,
+        adapters: AdapterShelf | None = None,
     ) -> None:
         self.model = model
+        self.adapters = adapters
         self.place = place
         self.pipeline = pipeline
         self.rows = RowTable(settings.max_num_seqs, settings.max_model_len, settings.block_size)
@@ -57,7 +65,15 @@ class ModelRunner:
         self._update_rows(plan)
         if not plan.scheduled:
             return StepResult(plan.step, [])
+        if self.place.size * self.place.num_stages > 1:
+            # The other ranks are in the middle of the same step: one alone cannot begin it again.
+            return self._compute(plan, masks)
+        return in_parts(lambda part: self._compute(part, masks), plan, self.rows, splits_prompts=True)
+
+    def _compute(self, plan: StepPlan, masks: MaskSource | None) -> StepResult:
         batch = build_batch(plan.scheduled, self.rows, self.place.device)
+        if self.adapters is not None:
+            self.adapters.begin(plan, batch)
         incoming = self.pipeline.receive(batch.token_ids.numel())
         hidden = self.model(batch.token_ids, batch.positions, batch.metadata, incoming)
         if not self.place.is_last_stage:
@@ -71,8 +87,9 @@ class ModelRunner:
         rows = batch.sampled_rows
         allowed = None if masks is None else RowMasks.decode(plan.masked_rows, masks().words)
         sampled = self._sample(logits, rows, allowed)
+        result = StepResult(plan.step, sampled.of_rows(rows), prompts)
         self.rows.append(rows, sampled.token_ids)
-        return StepResult(plan.step, sampled.of_rows(rows), prompts)
+        return result
 
     def _sample(
         self, logits: torch.Tensor, rows: npt.NDArray[np.int64], masks: RowMasks | None
@@ -93,6 +110,8 @@ class ModelRunner:
         """A freed row needs no work: its next request overwrites all of it."""
         for new in plan.new_rows:
             self.rows.enter(new)
+        if self.adapters is not None:
+            self.adapters.enter(plan.new_rows)
         if self.place.is_last_stage:
             self.sampler.update(plan.freed_rows, plan.new_rows, self.rows.token_ids)
         for scheduled in plan.scheduled:

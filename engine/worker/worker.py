@@ -3,6 +3,7 @@
 import logging
 import resource
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,27 @@ import torch
 from paddock.engine.distributed.seat import Seat
 from paddock.engine.executor.base import MaskSource
 from paddock.engine.executor.plan import StepPlan, StepResult
+from paddock.engine.free_memory import return_free_memory
 from paddock.engine.layers.zeroed_memory import zeroed
+from paddock.engine.lora.adapter import Adapter
+from paddock.engine.lora.shelf import AdapterShelf
+from paddock.engine.models.decoder_lm import DecoderLM
 from paddock.engine.models.shape import ModelShape
-from paddock.engine.settings import EngineSettings
+from paddock.engine.pooling.model import PooledModel
+from paddock.engine.pooling.runner import PoolingRunner
+from paddock.engine.settings import EngineSettings, SettingsError
+from paddock.engine.shortage import is_shortage
 from paddock.engine.weights.loader import load_model
 from paddock.engine.worker.device import cache_budget, free_memory, pick_device
+from paddock.engine.worker.fit import MemoryNeed, block_bytes, step_bytes
 from paddock.engine.worker.host import thread_count
+from paddock.engine.worker.largest_step import (
+    CPU_TOKENS,
+    WARM_UP_TOKENS,
+    TrialStep,
+    peak_on_cuda,
+    peak_on_host,
+)
 from paddock.engine.worker.runner import ModelRunner
 
 if TYPE_CHECKING:
@@ -38,23 +54,57 @@ class Worker:
     ) -> None:
         """Without a seat the worker is alone. Raises `CheckpointError`, `SettingsError` or `MemoryError`."""
         self.settings, self.shape, self.seat = settings, shape, seat or Seat()
+        self._path, self._load_config = path, config.load
         self.device = pick_device(settings, self.seat.local_index, self.seat.num_sharers)
         self.dtype: torch.dtype = getattr(torch, settings.dtype)
-        self.place = self.seat.placement(self.dtype, self.device)
-        self.model, weight_bytes = load_model(
-            shape, path, config.load, self.place, settings.max_model_len, settings.seed
-        )
+        cache_type = settings.cache_dtype or settings.dtype
+        self.cache_dtype: torch.dtype = getattr(torch, cache_type)
+        _check_holds_float8(self.cache_dtype, self.device)
+        parallel = config.parallel
+        by_experts = parallel.expert_placement_strategy if parallel.enable_expert_parallel else None
+        self.place = self.seat.placement(self.dtype, self.device, by_experts)
+        self._pipeline = self.seat.pipeline(shape.hidden_size, self.place)
+        self._load()
         if self.device.type == "cpu":
-            torch.set_num_threads(thread_count(weight_bytes, num_sharers=self.seat.num_sharers))
-        self._log_loaded(weight_bytes)
-        self.runner: ModelRunner | None = None
+            torch.set_num_threads(thread_count(self.weight_bytes, num_sharers=self.seat.num_sharers))
+        self._log_loaded()
+        self.adapters = self._adapter_shelf()
+        self.step_bytes = step_bytes(shape, settings, self.model.head_dim)
+        """Of the largest step, beside weights and cache: by arithmetic, until it is measured."""
+        self.runner: ModelRunner | PoolingRunner | None = None
 
-    def _log_loaded(self, weight_bytes: int) -> None:
+    def _load(self) -> None:
+        settings, shape = self.settings, self.shape
+        need = MemoryNeed.of(shape, self._path, settings, self.place)
+        need.check(settings, self.device, self.seat.num_sharers)
+        self.model, self.weight_bytes = load_model(
+            shape, self._path, self._load_config, self.place, settings.max_model_len, settings.seed
+        )
+        self._is_loaded = True
+
+    def _log_loaded(self) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         logger.info(
             "rank %d of %d holds %.2f GB of weights; peak resident memory of its process so far: %.2f GB",
-            self.seat.rank, self.seat.topology.world_size, weight_bytes / 1e9, peak / 1e9,
+            self.seat.rank, self.seat.topology.world_size, self.weight_bytes / 1e9, peak / 1e9,
         )  # fmt: skip
+
+    def _adapter_shelf(self) -> AdapterShelf | None:
+        """None where no adapters are served, and the model is left as it is."""
+        limits = self.settings.lora
+        if limits is None:
+            return None
+        assert isinstance(self.model, DecoderLM), "other models are refused with the settings"
+        return AdapterShelf(self.model, self.shape, self.place, limits, self.settings.max_num_seqs)
+
+    def hold_adapter(self, adapter: Adapter) -> str | None:
+        """See `AdapterShelf.hold`."""
+        assert self.adapters is not None, "asked for with settings.lora only"
+        return self.adapters.hold(adapter)
+
+    def drop_adapter(self, number: int) -> None:
+        assert self.adapters is not None, "asked for with settings.lora only"
+        self.adapters.drop(number)
 
     @property
     def num_layers(self) -> int:
@@ -62,29 +112,44 @@ class Worker:
         return self.model.num_cache_layers
 
     def bytes_per_block(self) -> int:
-        tensors = 2 if self.model.keeps_values else 1
-        return self.num_layers * tensors * self._block_elements() * self.dtype.itemsize
-
-    def _block_elements(self) -> int:
-        """Of one layer's keys, or values, in one block."""
-        return self.model.num_kv_heads * self.settings.block_size * self.model.head_dim
+        return block_bytes(self.model, self.settings.block_size, self.cache_dtype)
 
     def available_cache_bytes(self) -> int:
-        """`kv_cache_memory_bytes` where it is set; else what is free, less the largest step's activations."""
+        """`kv_cache_memory_bytes` where it is set; else what is free, less what the largest step was seen to take."""
         if self.settings.kv_cache_memory_bytes is not None:
             return self.settings.kv_cache_memory_bytes
+        if self.settings.num_gpu_blocks_override is None:
+            self._measure_step()
         utilization = self.settings.gpu_memory_utilization
-        return cache_budget(self.device, utilization, self._activation_bytes(), self.seat.num_sharers)
+        reserved = self.step_bytes + (0 if self.adapters is None else self.adapters.most_bytes)
+        return cache_budget(self.device, utilization, reserved, self.seat.num_sharers)
 
-    def _activation_bytes(self) -> int:
-        """An upper bound by arithmetic: what lives at once in a layer, and the logits with their sampling copies."""
-        shape, tokens = self.shape, self.settings.max_num_batched_tokens
-        head_dim = max(shape.head_dim, self.model.head_dim)
-        qkv = (shape.num_heads + 2 * shape.num_kv_heads) * head_dim
-        widest = max(3 * shape.intermediate_size, qkv + 2 * shape.num_heads * head_dim)
-        layer = tokens * (4 * shape.hidden_size + widest) * self.dtype.itemsize
-        logits = self.settings.max_num_seqs * shape.vocab_size * 4
-        return layer + 4 * logits
+    def _measure_step(self) -> None:
+        """Ranks do it together. On a CPU the step is a part of the largest, and what it cannot show (a second copy of
+        the logits, say) keeps the arithmetic's bound."""
+        on_cuda = self.device.type == "cuda"
+        # Users' own logits processors are for users' requests.
+        plain = replace(self.settings, logits_processors=())
+        trial = TrialStep.of(plain, None if on_cuda else CPU_TOKENS)
+        runner = self._make_runner(plain)
+        try:
+            for cache in self._bind_cache(trial.num_blocks(plain)):
+                cache.zero_()  # so that its pages are there, and none of what the step adds
+            if on_cuda:
+                self.step_bytes = peak_on_cuda(lambda: runner.execute(trial.plan(plain)), self.device)
+            else:
+                runner.execute(TrialStep.of(plain, WARM_UP_TOKENS).plan(plain))
+                peak = peak_on_host(lambda: runner.execute(trial.plan(plain)))
+                self.step_bytes = max(self.step_bytes, int(peak * trial.scale))
+        except Exception as error:
+            if not is_shortage(error):
+                raise
+            raise MemoryError(
+                f"the largest step, {plain.max_num_batched_tokens} tokens in {plain.max_num_seqs} requests, finds no "
+                f"memory beside the weights on {self.device}; lower --max-num-batched-tokens or --max-num-seqs."
+            ) from error
+        finally:
+            self._bind_cache(0)
 
     def initialize_cache(self, num_blocks: int) -> None:
         """Raises `MemoryError` with the arithmetic when the blocks do not fit."""
@@ -96,14 +161,41 @@ class Worker:
                 f"not fit the {free / 2**30:.2f} GiB that are free on {self.device}; lower --kv-cache-memory-bytes or "
                 "--num-gpu-blocks-override."
             )
+        self._bind_cache(num_blocks)
+        self.runner = self._make_runner(self.settings)
+
+    def _bind_cache(self, num_blocks: int) -> list[torch.Tensor]:
+        """What was bound before is let go; returns what is bound now."""
         size = (num_blocks, self.model.num_kv_heads, self.settings.block_size, self.model.head_dim)
         # Zeros, not garbage: a NaN left in an unused slot would survive being multiplied by a weight of 0.
-        keys = [zeroed(size, self.dtype, self.device) for _ in range(self.num_layers)]
-        values = [zeroed(size, self.dtype, self.device) for _ in keys] if self.model.keeps_values else keys
+        keys = [zeroed(size, self.cache_dtype, self.device) for _ in range(self.num_layers)]
+        values = (
+            [zeroed(size, self.cache_dtype, self.device) for _ in keys] if self.model.keeps_values else keys
+        )
         self.model.bind_cache(list(zip(keys, values, strict=True)))
-        pipeline = self.seat.pipeline(self.shape.hidden_size, self.place)
-        self.runner = ModelRunner(self.model, self.settings, self.place, pipeline)
-        logger.info("KV cache: %d blocks, %.2f GiB on %s", num_blocks, needed / 2**30, self.device)
+        return [*keys, *values]
+
+    def _make_runner(self, settings: EngineSettings) -> ModelRunner | PoolingRunner:
+        if isinstance(self.model, PooledModel):
+            return PoolingRunner(self.model, settings, self.place, self._pipeline)
+        return ModelRunner(self.model, settings, self.place, self._pipeline, self.adapters)
+
+    def sleep(self, level: int) -> None:
+        """See `Executor.sleep`."""
+        self.runner = None
+        if not self._is_loaded:
+            return
+        self._bind_cache(0)
+        if level > 1 or self.device.type == "cuda":
+            del self.model
+            self._is_loaded = False
+        return_free_memory()
+
+    def wake_up(self, num_blocks: int) -> None:
+        """See `Executor.wake_up`."""
+        if not self._is_loaded:
+            self._load()
+        self.initialize_cache(num_blocks)
 
     def execute(
         self,
@@ -115,3 +207,12 @@ class Worker:
         if self.runner is None:
             raise RuntimeError("execute before initialize_cache: the worker has no cache to run with")
         return self.runner.execute(plan, sampled_later, masks)
+
+
+def _check_holds_float8(dtype: torch.dtype, device: torch.device) -> None:
+    """Triton converts to 8-bit floats by instructions that NVIDIA has from Ada on."""
+    if dtype.itemsize == 1 and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 9):
+        raise SettingsError(
+            f"--kv-cache-dtype fp8: {torch.cuda.get_device_name(device)} is older than Ada (compute capability 8.9), and "
+            "has no 8-bit floats; leave --kv-cache-dtype out, or use bfloat16."
+        )

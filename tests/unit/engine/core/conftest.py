@@ -82,6 +82,12 @@ class PagedExecutor:
     def available_cache_bytes(self) -> int:
         return self.offered_blocks * BYTES_PER_BLOCK
 
+    def step_bytes(self) -> int:
+        return 0
+
+    def held_bytes(self) -> tuple[int, int]:
+        return 0, BYTES_PER_BLOCK
+
     def initialize_cache(self, num_blocks: int) -> None:
         self.slots: list[int | None] = [None] * (num_blocks * self.settings.block_size)
         self.writers: dict[int, Row] = {}

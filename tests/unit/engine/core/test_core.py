@@ -83,6 +83,18 @@ def test_equal_prompts_of_the_same_step_share_their_blocks(make_core, engine) ->
     assert core.counters().num_prompt_tokens == 27 - 16
 
 
+@pytest.mark.parametrize("ahead", [False, True], ids=["one-step-at-a-time", "async"])
+def test_a_step_is_credited_with_the_tokens_that_it_has_computed(make_core, engine, ahead) -> None:
+    core = make_core(max_num_batched_tokens=5, async_scheduling=ahead)
+    core.add(engine.ask("a", range(12), max_tokens=2))
+    before, credited = core.counters(), []
+    while core.has_work:
+        core.step()
+        added, before = core.counters().since(before), core.counters()
+        credited.append((added.num_prompt_tokens, added.num_generation_tokens))
+    assert [each for each in credited if any(each)] == [(5, 0), (5, 0), (2, 1), (0, 1)]
+
+
 def test_prompt_logprobs_are_complete_although_the_prompt_is_cached_and_chunked(make_core, engine) -> None:
     core = make_core(max_num_batched_tokens=5)
     core.add(engine.ask("warm", range(20), max_tokens=1))

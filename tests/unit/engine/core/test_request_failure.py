@@ -3,6 +3,8 @@
 import msgspec
 import pytest
 
+from paddock.engine.executor.plan import FailedRow, StepResult
+
 
 @pytest.mark.parametrize("ahead", [False, True], ids=["one-step-at-a-time", "async"])
 def test_a_failed_row_ends_its_request_alone_and_frees_what_it_held(make_core, engine, ahead) -> None:
@@ -27,3 +29,59 @@ def test_a_failed_row_ends_its_request_alone_and_frees_what_it_held(make_core, e
     end = outputs["bad"][-1]
     assert (end.finish_reason, end.error, end.new_token_ids) == ("error", "no numbers", [])
     assert core.stats(core.counters()).kv_cache_usage == 0
+
+
+def unwritten(executor, request_id: str):
+    """The executor's next step, except that what it writes for the request is lost."""
+    execute = executor.execute
+
+    def fail(plan):
+        result, row = execute(plan), next(new.row for new in plan.new_rows if new.request_id == request_id)
+        executor.execute = execute
+        block_ids = executor.rows[row].block_ids
+        for block_id in block_ids:
+            for offset in range(executor.settings.block_size):
+                executor.slots[block_id * executor.settings.block_size + offset] = None
+        sampled = [
+            msgspec.structs.replace(each, error="no memory") if each.row == row else each
+            for each in result.sampled
+        ]
+        return StepResult(plan.step, sampled, failed=[FailedRow(row, block_ids, "no memory")])
+
+    executor.execute = fail
+
+
+@pytest.mark.parametrize("length", [13, 40], ids=["a whole prompt", "a part of a prompt"])
+def test_who_shares_what_a_failed_request_did_not_write_computes_it_again(make_core, engine, length) -> None:
+    core = make_core()
+    prompt = [1, 2, 3] * 20
+    core.add(engine.ask("alone", [9] * 5, max_tokens=6))
+    core.step()
+    unwritten(core._executor, "failed")
+    core.add(engine.ask("failed", prompt[:length]))
+    core.add(engine.ask("sharer", prompt[:14]))
+
+    outputs = engine.run(core)
+    core.add(engine.ask("later", prompt[:14]))
+    outputs |= engine.run(core)
+
+    assert [(end.finish_reason, end.error) for end in outputs["failed"]] == [("error", "no memory")]
+    assert engine.tokens_of(outputs["sharer"]) == engine.continuation(prompt[:14], 4, 997)
+    assert engine.tokens_of(outputs["later"]) == engine.continuation(prompt[:14], 4, 997)
+    assert outputs["alone"][-1].num_preemptions == 0
+    assert core.stats(core.counters()).kv_cache_usage == 0
+
+
+def test_an_aborted_request_that_failed_leaves_nothing_to_be_found(make_core, engine) -> None:
+    core = make_core(num_stages=2)
+    unwritten(core._executor, "gone")
+    core.add(engine.ask("gone", [1, 2, 3] * 4))
+    core._submit_steps()
+    core.abort(["gone"])
+
+    core.step()
+    core.add(engine.ask("later", [1, 2, 3] * 4))
+
+    outputs = engine.run(core)
+    assert engine.tokens_of(outputs["later"]) == engine.continuation([1, 2, 3] * 4, 4, 997)
+    assert outputs["later"][0].num_cached_tokens == 0

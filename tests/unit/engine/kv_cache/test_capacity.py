@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from paddock.engine.kv_cache.capacity import CacheTooSmallError, resolve_num_blocks
+from paddock.engine.kv_cache.capacity import CacheTooSmallError, log_memory, resolve_num_blocks
 from paddock.engine.settings import EngineSettings
 
 
@@ -58,10 +58,11 @@ def test_no_memory_at_all_is_said_as_such() -> None:
         resolve_num_blocks(settings(), 1000, available_bytes=-5)
 
 
-def test_the_log_says_how_many_tokens_and_full_requests_fit(caplog) -> None:
+def test_the_log_says_what_the_memory_is_for_and_how_many_full_requests_fit(caplog) -> None:
     with caplog.at_level(logging.INFO):
-        resolve_num_blocks(settings(num_gpu_blocks_override=20), 1 << 20, 0)
+        log_memory(settings(), 20, (3 << 20, 1 << 20), 5 << 20)
 
     assert (
-        "20 blocks of 16 tokens, 320 tokens in 20.0 MiB; 3.2 requests of the full 100 tokens" in caplog.text
-    )
+        "memory: weights 3.0 MiB, KV cache 20.0 MiB, and 5.0 MiB on each device for the largest step; "
+        "20 blocks of 16 tokens, 320 tokens of cache: 3.2 requests of the full 100 tokens at once"
+    ) in caplog.text

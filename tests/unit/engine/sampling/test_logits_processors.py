@@ -69,6 +69,25 @@ class Forgetful(LogitsProcessor):
 
     def apply(self, logits, rows, lengths):
         return logits
+
+
+class Picky(LogitsProcessor):
+    '''Serves everybody, and cannot bear a request that says so.'''
+
+    def __init__(self, settings, device):
+        self.tantrums = {}
+
+    def update(self, batch):
+        for new in batch.added:
+            if new.arguments.get("picky") == "update":
+                raise OSError("not this one")
+            self.tantrums[new.row] = new.arguments.get("picky") == "apply"
+
+    def apply(self, logits, rows, lengths):
+        if any(self.tantrums[row] for row in rows.tolist()):
+            raise OSError("not this one")
+        logits[:, 9] = -100.0
+        return logits
 """
 
 LOGITS = torch.arange(10.0).repeat(3, 1)
@@ -136,6 +155,17 @@ def test_a_processor_that_fails_ends_the_requests_it_serves_alone(sample, name, 
     assert result.errors.keys() == {1}
     assert f"the logits processor my_processors.{name} failed" in result.errors[1]
     assert words in result.errors[1]
+
+
+@pytest.mark.parametrize("stage", ["update", "apply"])
+def test_a_processor_of_the_server_s_own_that_fails_for_one_request_serves_the_others(sample, stage) -> None:
+    params = [SamplingParams(max_tokens=1, temperature=0, extra_args={"picky": x}) for x in ("", stage, "")]
+
+    result = sample(LOGITS, params, logits_processors=("my_processors.Picky",))
+
+    assert result.token_ids[[0, 2]].tolist() == [8, 8]
+    assert result.errors.keys() == {1}
+    assert "not this one" in result.errors[1]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
 """How much the cache may take, and what is said when it is too much."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from model_shape import model_shape
 
 from paddock.engine.config.serve import ServeConfig
@@ -9,27 +13,30 @@ from paddock.engine.executor.uni import UniExecutor
 from paddock.engine.settings import EngineSettings
 from paddock.engine.worker import device
 from paddock.engine.worker.device import CPU_CACHE_CAP, cache_budget
+from paddock.engine.worker.largest_step import TrialStep, peak_on_host
 
 SHAPE = model_shape()
 CPU = torch.device("cpu")
 
 
+VALUES = {
+    "max_model_len": 64,
+    "dtype": "bfloat16",
+    "vocab_size": 50,
+    "eos_token_ids": (),
+    "block_size": 16,
+    "max_num_seqs": 4,
+    "max_num_batched_tokens": 64,
+    "max_waiting": 4,
+    "device": "cpu",
+}
+
+
 @pytest.fixture
 def executor(tmp_path):
     def make(**changes):
-        values = {
-            "max_model_len": 64,
-            "dtype": "bfloat16",
-            "vocab_size": 50,
-            "eos_token_ids": (),
-            "block_size": 16,
-            "max_num_seqs": 4,
-            "max_num_batched_tokens": 64,
-            "max_waiting": 4,
-            "device": "cpu",
-        }
         config = ServeConfig.model_validate({"load": {"load_format": "dummy"}})
-        return UniExecutor(EngineSettings(**(values | changes)), config, SHAPE, tmp_path)
+        return UniExecutor(EngineSettings(**(VALUES | changes)), config, SHAPE, tmp_path)
 
     return make
 
@@ -52,7 +59,9 @@ def test_the_budget_on_a_cpu_is_capped(monkeypatch):
 
 
 def test_bytes_that_are_asked_for_are_not_capped(executor):
-    assert executor(kv_cache_memory_bytes=7 << 30).available_cache_bytes() == 7 << 30
+    asked = 5 << 30
+
+    assert executor(kv_cache_memory_bytes=asked).available_cache_bytes() == asked
 
 
 def test_a_cache_that_does_not_fit_shows_the_arithmetic(executor):
@@ -92,3 +101,65 @@ def test_running_before_the_cache_exists_is_an_error(executor):
 
     with pytest.raises(RuntimeError, match="before initialize_cache"):
         made.collect()
+
+
+def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded_with_the_arithmetic(
+    tmp_path, monkeypatch
+) -> None:
+    shape = replace(
+        SHAPE, hidden_size=4096, intermediate_size=14336, num_layers=320, layer_windows=(None,) * 320
+    )
+    monkeypatch.setattr(device, "available_memory", lambda: 8 << 30)
+    config = ServeConfig.model_validate({"load": {"load_format": "dummy"}})
+    settings = EngineSettings(**(VALUES | {"max_num_batched_tokens": 2048}))
+
+    with pytest.raises(MemoryError) as raised:
+        UniExecutor(settings, config, shape, tmp_path)
+
+    text = str(raised.value)
+    assert "weights 105.24 GiB + the largest step" in text
+    assert "(--max-num-batched-tokens 2048, --max-num-seqs 4) + KV cache" in text
+    assert "(one request of --max-model-len 64)" in text
+    assert "there are 7.20 GiB to use (--gpu-memory-utilization 0.9 of 8.00 GiB free)" in text
+    assert "Lower --max-model-len" in text
+
+
+def test_a_cache_sized_by_hand_that_does_not_fit_is_refused_before_loading(executor) -> None:
+    with pytest.raises(MemoryError, match=r"KV cache 9000\.00 GiB \(--kv-cache-memory-bytes\)"):
+        executor(kv_cache_memory_bytes=9000 << 30)
+
+
+def test_the_largest_step_is_measured_before_the_cache_is_sized(executor) -> None:
+    made = executor(max_num_batched_tokens=2048, max_num_seqs=64, vocab_size=50)
+    by_arithmetic = made.step_bytes()
+
+    made.available_cache_bytes()
+
+    trial = TrialStep.of(made.worker.settings)
+    made.initialize_cache(trial.num_blocks(made.worker.settings))
+    taken = peak_on_host(lambda: made.worker.execute(trial.plan(made.worker.settings)))
+    # A page here and there aside, which the threads of other tests touch.
+    assert taken <= max(made.step_bytes(), by_arithmetic) + (4 << 20)
+
+
+@given(
+    tokens=st.integers(1, 5000),
+    rows=st.integers(1, 300),
+    context=st.integers(1, 300),
+    most=st.integers(1, 400),
+)
+def test_a_trial_step_is_one_that_may_be_formed_and_scaled_covers_the_largest(
+    tokens, rows, context, most
+) -> None:
+    limits = {"max_num_batched_tokens": max(tokens, rows), "max_num_seqs": rows, "max_model_len": context}
+    settings = EngineSettings(**(VALUES | limits))
+    largest, trial = TrialStep.of(settings), TrialStep.of(settings, most)
+
+    lengths = [scheduled.num_scheduled_tokens for scheduled in trial.plan(settings).scheduled]
+
+    assert largest.scale == 1
+    assert sum(lengths) == trial.num_tokens <= settings.max_num_batched_tokens
+    assert len(lengths) == trial.num_rows <= rows
+    assert all(0 < length <= context for length in lengths)
+    assert trial.num_tokens * trial.scale >= largest.num_tokens - 1e-6
+    assert trial.num_rows * trial.scale >= largest.num_rows - 1e-6
