@@ -12,7 +12,13 @@ One decoder layer in these operations, on flat tokens (`rotary_cache_write` also
 from paddock.kernels.attention_metadata import AttentionMetadata
 from paddock.kernels.cache_scales import UNSCALED, CacheScales
 from paddock.kernels.cache_write import cache_write
-from paddock.kernels.linear import PackedLinear, pack_linear, pack_quantized
+from paddock.kernels.linear import (
+    PackedLinear,
+    QuantizedLinear,
+    multiplies_codes,
+    pack_linear,
+    pack_quantized,
+)
 from paddock.kernels.linear.quantized import QuantizedWeight, dequantize, round_to_nearest
 from paddock.kernels.paged_attention import paged_attention
 from paddock.kernels.rms_norm import rms_norm
@@ -25,9 +31,11 @@ __all__ = [
     "AttentionMetadata",
     "CacheScales",
     "PackedLinear",
+    "QuantizedLinear",
     "QuantizedWeight",
     "cache_write",
     "dequantize",
+    "multiplies_codes",
     "pack_linear",
     "pack_quantized",
     "paged_attention",

@@ -5,7 +5,7 @@ import torch
 from paddock.engine.layers.placement import Placement
 from paddock.engine.models.errors import CheckpointError
 from paddock.engine.models.quantization import GROUPS
-from paddock.kernels import PackedLinear, pack_linear, pack_quantized, round_to_nearest
+from paddock.kernels import PackedLinear, QuantizedLinear, pack_linear, pack_quantized, round_to_nearest
 
 
 def scale_group(inputs: int, place: Placement, share: int) -> int | None:
@@ -45,3 +45,8 @@ def pack(
     if bits is None or group is None:
         return pack_linear(weight, bias)
     return pack_quantized(round_to_nearest(weight, bits, group), bias, dtype=weight.dtype)
+
+
+def saved_bytes(weight: torch.Tensor, packed: PackedLinear) -> int:
+    """How much less the codes of a layer take than its plain weight, with scales and zeros."""
+    return weight.nbytes - packed.nbytes if isinstance(packed, QuantizedLinear) else 0

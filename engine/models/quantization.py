@@ -13,9 +13,9 @@ ROUNDED = {"int8": 8, "int4": 4}
 GROUPS = (128, 64, 32)
 """Neighbouring inputs that share a scale: the first of these that divides a layer's inputs."""
 
-StoredMethod = Literal["fp8", "gptq", "awq"]
-STORED: tuple[StoredMethod, ...] = ("fp8", "gptq", "awq")
-"""Methods of checkpoints whose weights are made plain numbers again as they are read."""
+StoredMethod = Literal["fp8", "gptq", "awq", "compressed-tensors"]
+STORED: tuple[StoredMethod, ...] = ("fp8", "gptq", "awq", "compressed-tensors")
+"""Methods of checkpoints. Codes of 4 and 8 bits stay where a kernel multiplies by them; all else is made plain numbers."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class StoredWeights:
     """Of fp8: the outputs of a block."""
     zero_offset: int = 0
     """Added to a stored zero."""
+    symmetric: bool = False
+    """Of compressed-tensors: no zeros are stored."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +118,41 @@ def _awq(config: Mapping[str, Any], source: str) -> StoredWeights:
     return StoredWeights("awq", _bits(config, source, (4,)), _group(config, source))
 
 
-_READERS = {"fp8": _fp8, "gptq": _gptq, "awq": _awq}
+def _compressed(config: Mapping[str, Any], source: str) -> StoredWeights:
+    """Weights alone, packed, and all in one way; layers that `ignore` names are plain in the files."""
+    _refuse_unless(config, source, "format", ("pack-quantized",))
+    _refuse_unless(config, source, "kv_cache_scheme", (None, {}))
+    groups = config.get("config_groups")
+    scheme = next(iter(groups.values()), None) if isinstance(groups, Mapping) and len(groups) == 1 else None
+    if not isinstance(scheme, Mapping) or not isinstance(scheme.get("weights"), Mapping):
+        raise CheckpointError(
+            f"{source}: quantization_config.config_groups is {groups!r:.80}; one group works, with weights."
+        )
+    _refuse_unless(scheme, source, "targets", (["Linear"],))
+    for name in ("input_activations", "output_activations"):
+        _refuse_unless(scheme, source, name, (None,))
+    weights = scheme["weights"]
+    for name, allowed in (
+        ("type", ("int",)), ("strategy", ("group", "channel")), ("actorder", (None, "weight", "static")),
+        ("dynamic", (False, None)), ("symmetric", (True, False)),
+    ):  # fmt: skip
+        _refuse_unless(weights, source, name, allowed)
+    by_group = weights["strategy"] == "group"
+    return StoredWeights(
+        "compressed-tensors",
+        _bits({"bits": weights.get("num_bits")}, source, (4, 8)),
+        _group(weights, source) if by_group else -1,
+        symmetric=weights["symmetric"],
+    )
+
+
+_READERS = {"fp8": _fp8, "gptq": _gptq, "awq": _awq, "compressed-tensors": _compressed}
 
 
 def _refuse_unless(config: Mapping[str, Any], source: str, name: str, allowed: tuple[object, ...]) -> None:
     if config.get(name) not in allowed:
         raise CheckpointError(
-            f"{source}: quantization_config.{name} is {config[name]!r}, and only {allowed[0]!r} works; take another "
+            f"{source}: quantization_config.{name} is {config.get(name)!r}, and only {allowed[0]!r} works; take another "
             "quantized checkpoint, or the unquantized one."
         )
 

@@ -1,17 +1,24 @@
-"""Files of a quantized checkpoint, read as if their weights were plain numbers.
+"""Files of a quantized checkpoint, read as if they held what the model asks for.
 
-A quantized module then shows one float32 tensor, `weight` `[outputs, inputs]`, in place of those that it is made of.
-Only the part asked for is computed, so each rank reads its own share. The tensors of a module may lie in several files.
+In place of the tensors that a quantized module is made of they show one float32 tensor, `weight` `[outputs, inputs]`; or,
+where a layer keeps codes, `weight.codes`, `weight.scales` and `weight.zeros`. Only the part asked for is computed, so each
+rank reads its own share. The tensors of a module may lie in several files.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import torch
 
 from paddock.engine.models.errors import CheckpointError
 from paddock.engine.models.quantization import StoredWeights
-from paddock.engine.weights.stored_formats import AwqFormat, Float8Format, GptqFormat
+from paddock.engine.weights.stored_formats import (
+    AwqFormat,
+    CodesFormat,
+    CompressedFormat,
+    Float8Format,
+    GptqFormat,
+)
 from paddock.engine.weights.tensor_file import FETCH_AGAIN, TensorFile
 
 
@@ -64,63 +71,154 @@ class ModuleTensors:
         return self._file(name).read(name, part)
 
 
-class DequantizedFile:
-    """One file as `inner` reads it; `modules` are the quantized ones whose marker it holds."""
+class MadeTensor(Protocol):
+    """A matrix that is computed from stored tensors."""
 
-    def __init__(
-        self,
-        inner: TensorFile,
-        modules: Mapping[str, ModuleTensors],
-        hidden: Collection[str],
-        stored: StoredFormat,
-    ) -> None:
+    dtype: str
+
+    def shape(self) -> tuple[int, int]: ...
+
+    def read(self, outputs: slice, columns: slice) -> torch.Tensor:
+        """The slices have ends."""
+        ...
+
+
+class PlainWeight:
+    dtype = "float32"
+
+    def __init__(self, stored: StoredFormat, tensors: ModuleTensors) -> None:
+        self._stored, self._tensors = stored, tensors
+
+    def shape(self) -> tuple[int, int]:
+        return self._stored.shape(self._tensors)
+
+    def read(self, outputs: slice, columns: slice) -> torch.Tensor:
+        return self._stored.plain(self._tensors, outputs, columns)
+
+
+class SignedCodes:
+    """Codes as the kernels take them: from -8 or -128 up."""
+
+    dtype = "int8"
+
+    def __init__(self, stored: CodesFormat, tensors: ModuleTensors) -> None:
+        self._stored, self._tensors = stored, tensors
+
+    def shape(self) -> tuple[int, int]:
+        return self._stored.shape(self._tensors)
+
+    def read(self, outputs: slice, columns: slice) -> torch.Tensor:
+        codes = self._stored.codes(self._tensors, outputs, columns)
+        # What leaves 8 bits wraps to the number that is meant.
+        return (codes - (1 << (self._stored.bits - 1))).view(torch.int8).t()
+
+
+class GroupScales:
+    """`[outputs, inputs / group]`, where `group` inputs are a stored group or a part of one."""
+
+    dtype = "float32"
+
+    def __init__(self, stored: CodesFormat, tensors: ModuleTensors, group: int) -> None:
+        self._stored, self._tensors, self._group = stored, tensors, group
+
+    def shape(self) -> tuple[int, int]:
+        outs, ins = self._stored.shape(self._tensors)
+        return outs, ins // self._group
+
+    def read(self, outputs: slice, columns: slice) -> torch.Tensor:
+        first_inputs = torch.arange(columns.start, columns.stop) * self._group
+        groups = self._stored.groups(self._tensors, first_inputs)
+        return self._of_stored_groups(outputs).index_select(0, groups).t()
+
+    def _of_stored_groups(self, outputs: slice) -> torch.Tensor:
+        return self._stored.scales(self._tensors, outputs)
+
+
+class GroupZeros(GroupScales):
+    """Of signed codes."""
+
+    def _of_stored_groups(self, outputs: slice) -> torch.Tensor:
+        zeros = self._stored.zeros(self._tensors, outputs)
+        return (zeros - (1 << (self._stored.bits - 1))).float()
+
+
+class DequantizedFile:
+    """One file as `inner` reads it, but for tensors that are hidden, and those that are made of them."""
+
+    def __init__(self, inner: TensorFile, made: Mapping[str, MadeTensor], hidden: Collection[str]) -> None:
         self.path = inner.path
-        self._inner, self._modules, self._stored = inner, modules, stored
-        self._names = [name for name in inner.names() if name not in hidden] + list(modules)
+        self._inner, self._made = inner, made
+        self._names = [name for name in inner.names() if name not in hidden] + list(made)
 
     def names(self) -> Collection[str]:
         return self._names
 
     def shape(self, name: str) -> tuple[int, ...]:
-        module = self._modules.get(name)
-        return self._inner.shape(name) if module is None else self._stored.shape(module)
+        made = self._made.get(name)
+        return self._inner.shape(name) if made is None else made.shape()
 
     def dtype(self, name: str) -> str:
-        return "float32" if name in self._modules else self._inner.dtype(name)
+        made = self._made.get(name)
+        return self._inner.dtype(name) if made is None else made.dtype
 
     def read(self, name: str, part: tuple[slice, ...]) -> torch.Tensor:
-        module = self._modules.get(name)
-        if module is None:
+        made = self._made.get(name)
+        if made is None:
             return self._inner.read(name, part)
         given = (*part, slice(None), slice(None))
-        outputs, inputs = (
-            slice(*one.indices(size)) for one, size in zip(given, self._stored.shape(module), strict=False)
-        )
-        return self._stored.plain(module, outputs, inputs)
+        outputs, columns = (slice(*one.indices(size)) for one, size in zip(given, made.shape(), strict=False))
+        return made.read(outputs, columns)
 
 
-def dequantized(files: Sequence[TensorFile], weights: StoredWeights) -> list[TensorFile]:
-    """All files of a checkpoint, its quantized weights plain."""
+def quantized_modules(names: Collection[str], weights: StoredWeights) -> set[str]:
+    """Of a checkpoint whose tensors have these names."""
+    marker = f".{_format(weights).marker}"
+    return {name.removesuffix(marker) for name in names if name.endswith(marker)}
+
+
+def dequantized(
+    files: Sequence[TensorFile], weights: StoredWeights, kept: Mapping[str, int]
+) -> list[TensorFile]:
+    """All files of a checkpoint, its quantized weights plain, or in codes for the modules in `kept`.
+
+    `kept` says how many inputs of a module are to share a scale.
+    """
     stored = _format(weights)
     by_name = {name: file for file in files for name in file.names()}
-    marker = f".{stored.marker}"
-    modules = {name.removesuffix(marker) for name in by_name if name.endswith(marker)}
-    hidden = {f"{module}.{ending}" for module in modules for ending in stored.endings}
+    hidden = {
+        f"{module}.{ending}" for module in quantized_modules(by_name, weights) for ending in stored.endings
+    }
     return [
         DequantizedFile(
             file,
             {
-                f"{module}.weight": ModuleTensors(by_name, module)
-                for module in (name.removesuffix(marker) for name in file.names() if name.endswith(marker))
+                f"{module}.weight{part}": made
+                for module in quantized_modules(file.names(), weights)
+                for part, made in _made(stored, ModuleTensors(by_name, module), kept.get(module))
             },
             hidden,
-            stored,
         )
         for file in files
     ]
 
 
+def _made(
+    stored: StoredFormat, tensors: ModuleTensors, group: int | None
+) -> Iterator[tuple[str, MadeTensor]]:
+    if group is None or not isinstance(stored, CodesFormat):
+        yield "", PlainWeight(stored, tensors)
+        return
+    yield ".codes", SignedCodes(stored, tensors)
+    yield ".scales", GroupScales(stored, tensors, group)
+    yield ".zeros", GroupZeros(stored, tensors, group)
+
+
 def _format(weights: StoredWeights) -> StoredFormat:
     if weights.method == "fp8":
         return Float8Format(weights)
-    return GptqFormat(weights) if weights.method == "gptq" else AwqFormat(weights)
+    formats: dict[str, Callable[[StoredWeights], CodesFormat]] = {
+        "gptq": GptqFormat,
+        "awq": AwqFormat,
+        "compressed-tensors": CompressedFormat,
+    }
+    return formats[weights.method](weights)

@@ -1,7 +1,7 @@
 """Fill a model from the files of a checkpoint, straight into its fused parameters and cast on the way."""
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,41 +17,46 @@ from paddock.engine.weights.tensor_file import FETCH_AGAIN, TensorFile
 FLOATING = ("float64", "float32", "bfloat16", "float16")
 """What is cast to the type of the computation; any other type is of a quantized checkpoint."""
 
+UNCAST = ((torch.uint8, "uint8"), (torch.int8, "int8"))
+"""Codes, which are copied as they are."""
+
 BUFFERS = ("rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
 """Ends of names that are no parameters."""
 
 
 def fill(
-    targets: Sequence[WeightTarget],
+    targets: list[WeightTarget],
     files: list[TensorFile],
     *,
     tied_head: bool,
     show_progress: bool,
     elsewhere: Collection[str] = (),
     threads: int = 1,
+    filled: Callable[[torch.Tensor], None] | None = None,
 ) -> None:
     """Every name, shape and type is checked before the first byte is copied. Raises `CheckpointError`.
 
-    `elsewhere` are tensors of the model that other pipeline stages load.
+    `elsewhere` are tensors of the model that other pipeline stages load. `filled` is told of each target's destination.
 
-    Empties `files`: each is let go when it has been read, so that a shard's pages need not stay while the next comes.
+    Empties `files`: each is let go when it has been read, so that a shard's pages need not stay while the next comes. So
+    with `targets`: a layer may be done with its plain weight before the next is read.
     """
     by_name = {name: file for file in files for name in file.names()}
     paths = {name: file.path for name, file in by_name.items()}
     check_names(paths, {target.name for target in targets}, elsewhere, tied_head)
-    wanted: dict[Path, list[WeightTarget]] = defaultdict(list)
-    for target in targets:
-        _check_tensor(by_name[target.name], target)
-        wanted[by_name[target.name].path].append(target)
-    del by_name
     total = sum(target.destination.nbytes for target in targets)
+    wanted = _by_file(targets, by_name)
+    targets.clear()
+    del by_name
     with LoadProgress("loading weights", total, show_progress) as progress:
         if threads == 1:
             while files:
-                _copy_file(files.pop(0), wanted, progress)
+                _copy_file(files.pop(0), wanted, progress, filled)
             return
         with ThreadPoolExecutor(threads, "load-weights") as pool:
-            reads = [pool.submit(_copy_file, files.pop(0), wanted, progress) for _ in range(len(files))]
+            reads = [
+                pool.submit(_copy_file, files.pop(0), wanted, progress, filled) for _ in range(len(files))
+            ]
             try:
                 for read in reads:
                     read.result()
@@ -59,12 +64,30 @@ def fill(
                 pool.shutdown(cancel_futures=True)
 
 
+def _by_file(
+    targets: Sequence[WeightTarget], by_name: Mapping[str, TensorFile]
+) -> dict[Path, deque[WeightTarget]]:
+    wanted: dict[Path, deque[WeightTarget]] = defaultdict(deque)
+    for target in targets:
+        _check_tensor(by_name[target.name], target)
+        wanted[by_name[target.name].path].append(target)
+    return wanted
+
+
 def _copy_file(
-    file: TensorFile, wanted: Mapping[Path, Sequence[WeightTarget]], progress: LoadProgress
+    file: TensorFile,
+    wanted: Mapping[Path, deque[WeightTarget]],
+    progress: LoadProgress,
+    filled: Callable[[torch.Tensor], None] | None,
 ) -> None:
-    for target in wanted.get(file.path, ()):
+    left = wanted.get(file.path, deque())
+    while left:
+        target = left.popleft()
         _copy(file, target)
         progress.advance(target.destination.nbytes)
+        if filled is not None:
+            filled(target.destination)
+        del target  # so that a layer that is packed now lets its memory go
 
 
 def _copy(file: TensorFile, target: WeightTarget) -> None:
@@ -97,8 +120,7 @@ def _check_tensor(file: TensorFile, target: WeightTarget) -> None:
             f"{file.path.name}: tensor {target.name} has shape {list(shape)}, and config.json asks for "
             f"{list(target.full_shape)}; the weights and config.json are of different models."
         )
-    packed = target.destination.dtype == torch.uint8 and dtype == "uint8"
-    if dtype not in FLOATING and not packed:
+    if dtype not in FLOATING and (target.destination.dtype, dtype) not in UNCAST:
         raise CheckpointError(
             f"{file.path.name}: tensor {target.name} has dtype {dtype}, and one of {', '.join(FLOATING)} is expected; "
             "use the unquantized checkpoint."

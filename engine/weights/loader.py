@@ -11,19 +11,23 @@ import torch
 
 from paddock.engine.cache_root import cache_root
 from paddock.engine.layers.placement import Placement
-from paddock.engine.layers.vocabulary import HEAD_BITS
+from paddock.engine.layers.vocabulary import HEAD_BITS, VocabularyShard
 from paddock.engine.models.causal_lm import CausalLM
 from paddock.engine.models.errors import CheckpointError
+from paddock.engine.models.quantization import StoredWeights
 from paddock.engine.models.registry import NATIVE_FAMILIES, model_class
 from paddock.engine.models.shape import ModelShape
 from paddock.engine.pooling.architectures import unread
 from paddock.engine.weights.array_cache import cached_arrays
 from paddock.engine.weights.base_prefix import as_stored
 from paddock.engine.weights.cache_scales import apply_cache_scales, read_cache_scales
-from paddock.engine.weights.dequantized_file import dequantized
+from paddock.engine.weights.dequantized_file import dequantized, quantized_modules
 from paddock.engine.weights.dummy import fill_with_random
+from paddock.engine.weights.early_packing import EarlyPacking
 from paddock.engine.weights.files import WeightFiles, find_files
 from paddock.engine.weights.fill import check_index, fill
+from paddock.engine.weights.kept_codes import keep_codes
+from paddock.engine.weights.linear_layers import linear_layers
 from paddock.engine.weights.mistral_file import MistralFile
 from paddock.engine.weights.options import LoadOptions
 from paddock.engine.weights.pickled_file import PickledFile
@@ -48,21 +52,26 @@ def load_model(
     if not shape.native:
         return load_transformers(shape, path, load, place, seed)
     model = build_model(shape, place, max_positions)
-    targets = list(model.weight_targets())
+    plain_bytes = sum(target.destination.nbytes for target in model.weight_targets())
     if options.load_format == "dummy":
-        fill_with_random(targets, seed, options.show_progress)
+        fill_with_random(list(model.weight_targets()), seed, options.show_progress)
     elif options.load_format == "sharded_state":
-        fill_from_rank_files(targets, path, options, place, shape)
+        fill_from_rank_files(list(model.weight_targets()), path, options, place, shape)
     else:
-        scales = fill_from_checkpoint(targets, path, options, shape, names_elsewhere(shape, place))
+        scales = fill_from_checkpoint(model, path, options, shape, names_elsewhere(shape, place))
         apply_cache_scales(model, scales)
-    weight_bytes = sum(target.destination.nbytes for target in targets)
-    del targets
     model.pack()
     if place.rounded_bits is not None:
         logger.info("linear layers are rounded to %d bits, and the head to %d", place.rounded_bits, HEAD_BITS)
+    weight_bytes = plain_bytes - _saved_bytes(model)
     logger.info("model ready: %.2f GB of weights in %.1f s", weight_bytes / 1e9, time.monotonic() - started)
     return model, weight_bytes
+
+
+def _saved_bytes(model: CausalLM) -> int:
+    """By codes in place of plain numbers. Call once all is packed."""
+    heads = [module for module in model.modules() if isinstance(module, VocabularyShard)]
+    return sum(layer.saved_bytes for layer in linear_layers(model)) + sum(head.saved_bytes for head in heads)
 
 
 def build_model(shape: ModelShape, place: Placement, max_positions: int) -> CausalLM:
@@ -106,28 +115,31 @@ def names_elsewhere(shape: ModelShape, place: Placement) -> set[str]:
 
 
 def fill_from_checkpoint(
-    targets: Sequence[WeightTarget],
+    model: CausalLM,
     path: Path,
     options: LoadOptions,
     shape: ModelShape,
     elsewhere: Collection[str] = (),
 ) -> dict[str, float]:
-    """From the files that hold the whole model; returns the KV cache's scales that they hold. Raises `CheckpointError`."""
+    """From the files that hold the whole model; returns the KV cache's scales that they hold. Raises `CheckpointError`.
+
+    Layers whose weights become codes are packed at once.
+    """
     found = find_files(path, options)
     files = open_files(found, options, shape.head_dim)
     if found.index is not None and found.kind in ("safetensors", "pt"):
         check_index(found.index, found.indexed, files)
     logger.info("reading %s", describe(found, options))
+    pooling = shape.pooling
+    prefix = NATIVE_FAMILIES[shape.architecture].base_prefix if pooling is None else pooling.base_prefix
     if shape.quantization.stored is not None:
-        files = dequantized(files, shape.quantization.stored)
-    scales = read_cache_scales(files)
+        files = without_words(files, model, prefix, shape.quantization.stored)
     names = {name for file in files for name in file.names()}
-    if shape.pooling is None:
-        prefix = NATIVE_FAMILIES[shape.architecture].base_prefix
-    else:
-        prefix = shape.pooling.base_prefix
+    if pooling is not None:
         elsewhere = {*elsewhere, *unread(names, prefix)}
-    targets, elsewhere = as_stored(targets, elsewhere, names, prefix)
+    targets, elsewhere = as_stored(list(model.weight_targets()), elsewhere, names, prefix)
+    scales = read_cache_scales(files)
+    packing = EarlyPacking(model, targets)
     fill(
         targets,
         files,
@@ -135,8 +147,25 @@ def fill_from_checkpoint(
         show_progress=options.show_progress,
         elsewhere={*elsewhere, *scales},
         threads=options.threads,
+        filled=packing.filled,
     )
+    packing.finish()
     return scales
+
+
+def without_words(
+    files: Sequence[TensorFile], model: CausalLM, prefix: str, stored: StoredWeights
+) -> list[TensorFile]:
+    """The files of a quantized checkpoint, as they hold what the model's layers are then filled from."""
+    names = {name for file in files for name in file.names()}
+    targets, _ = as_stored(list(model.weight_targets()), (), names, prefix)
+    modules = {target.name.removesuffix(".weight") for target in targets} & quantized_modules(names, stored)
+    kept = keep_codes(model, targets, modules, stored)
+    logger.info(
+        "quantized by %s: %d matrices stay in codes of %d bits, %d become plain numbers",
+        stored.method, len(kept), stored.bits, len(modules) - len(kept),
+    )  # fmt: skip
+    return dequantized(files, stored, kept)
 
 
 def fill_from_rank_files(

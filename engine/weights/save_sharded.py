@@ -52,9 +52,8 @@ def _save_rank(
 ) -> Iterator[Path]:
     place = Placement(getattr(torch, shape.torch_dtype), torch.device("cpu"), rank, ranks)
     model = build_model(shape, place, 1)
-    targets = list(model.weight_targets())
-    tensors = rank_tensors(targets)
-    if fill_from_checkpoint(targets, source, LoadOptions(show_progress=False), shape):
+    tensors = rank_tensors(list(model.weight_targets()))
+    if fill_from_checkpoint(model, source, LoadOptions(show_progress=False), shape):
         raise CheckpointError(
             f"{source}: holds scales of a KV cache (k_scale, v_scale), which files of ranks have no place for; "
             "serve it with --load-format auto."

@@ -1,9 +1,11 @@
-"""How quantized checkpoints keep a weight: blocks of 8-bit floats (DeepSeek-V3), GPTQ's and AWQ's packed codes.
+"""How quantized checkpoints keep a weight: blocks of 8-bit floats (DeepSeek-V3), and packed codes.
 
 GPTQ (Frantar et al. 2023) packs codes of neighbouring inputs into one 32-bit word, AWQ (Lin et al. 2024) those of
 neighbouring outputs, in an order that its GPU kernel liked; the zeros of both lie as AWQ's codes do, GPTQ's in order.
+compressed-tensors' codes lie as GPTQ's do, and its matrices are turned.
 """
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,88 +50,140 @@ class Float8Format:
         return scales.mul_(tensors.read("weight", outputs, inputs).float())
 
 
-class GptqFormat:
-    """Words of n codes: `qweight` int32 `[inputs / n, outputs]`, `qzeros` `[groups, outputs / n]`.
+class CodesFormat(ABC):
+    """Words of n codes: `qzeros` `[groups, outputs / n]`. `scales` are `[groups, outputs]`.
 
-    `scales` are `[groups, outputs]`.
+    A weight is (code - zero) * scale. Slices of outputs and inputs have ends.
     """
 
     marker = "qweight"
-    endings = ("qweight", "qzeros", "scales", "g_idx")
+    endings: tuple[str, ...] = ("qweight", "qzeros", "scales")
+    places: tuple[int, ...] | None = None
+    """The place in a word of each of n neighbours; None for the lowest bits first."""
 
     def __init__(self, weights: StoredWeights) -> None:
-        self._weights = weights
-        self._codes = WORD // weights.bits
+        self.bits, self._weights = weights.bits, weights
+        self._count = WORD // weights.bits
+
+    @abstractmethod
+    def shape(self, tensors: "ModuleTensors") -> tuple[int, int]:
+        """Outputs and inputs."""
+
+    @abstractmethod
+    def codes(self, tensors: "ModuleTensors", outputs: slice, inputs: slice) -> torch.Tensor:
+        """uint8 `[inputs, outputs]`."""
+
+    def scales(self, tensors: "ModuleTensors", outputs: slice) -> torch.Tensor:
+        """Float32 `[groups, outputs]`."""
+        return tensors.read("scales", slice(None), outputs).float()
+
+    def zeros(self, tensors: "ModuleTensors", outputs: slice) -> torch.Tensor:
+        """int32 `[groups, outputs]`."""
+        words = tensors.read("qzeros", slice(None), self._words(outputs))
+        return self._columns(words, outputs).int() + self._weights.zero_offset
+
+    def groups(self, tensors: "ModuleTensors", inputs: torch.Tensor) -> torch.Tensor:
+        """int64: the group of each of these inputs. Raises `CheckpointError` where scales and zeros have none for it."""
+        groups = torch.zeros_like(inputs) if self._weights.group == -1 else inputs // self._weights.group
+        scales, zeros = self._grids(tensors)
+        if int(groups.max()) >= scales[0] or zeros != scales:
+            raise CheckpointError(
+                f"{tensors.module}: scales {list(scales)} and zeros {list(zeros)} do not fit groups of "
+                f"{self._weights.group} inputs (group_size in config.json); they are of different checkpoints."
+            )
+        return groups
+
+    def plain(self, tensors: "ModuleTensors", outputs: slice, inputs: slice) -> torch.Tensor:
+        groups = self.groups(tensors, torch.arange(inputs.start, inputs.stop))
+        zeros, scales = self.zeros(tensors, outputs), self.scales(tensors, outputs)
+        codes = self.codes(tensors, outputs, inputs).int()
+        return ((codes - zeros.index_select(0, groups)) * scales.index_select(0, groups)).t()
+
+    def _grids(self, tensors: "ModuleTensors") -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The shapes of scales and zeros, (groups, outputs) both."""
+        groups, words = tensors.shape("qzeros")
+        return tensors.shape("scales"), (groups, words * self._count)
+
+    def _words(self, part: slice) -> slice:
+        return slice(part.start // self._count, -(-part.stop // self._count))
+
+    def _columns(self, words: torch.Tensor, part: slice) -> torch.Tensor:
+        """int32 `[a, words]` as uint8 `[a, outputs]`, those of `part` alone."""
+        codes = unpacked(words, self.bits)
+        skip = part.start % self._count
+        codes = codes if self.places is None else codes[..., self.places]
+        return codes.flatten(1)[:, skip : skip + part.stop - part.start]
+
+
+class GptqFormat(CodesFormat):
+    """`qweight` is int32 `[inputs / n, outputs]`."""
+
+    endings = (*CodesFormat.endings, "g_idx")
 
     def shape(self, tensors: "ModuleTensors") -> tuple[int, int]:
         words, outs = tensors.shape("qweight")
-        return outs, words * self._codes
+        return outs, words * self._count
 
-    def plain(self, tensors: "ModuleTensors", outputs: slice, inputs: slice) -> torch.Tensor:
-        words = tensors.read("qweight", _words(inputs, self._codes), outputs)
-        codes = _unpacked(words, self._weights.bits).transpose(1, 2).flatten(0, 1)
-        skip = inputs.start % self._codes
-        return _scaled(
-            tensors, codes[skip : skip + inputs.stop - inputs.start], outputs, inputs, self._weights
-        )
+    def codes(self, tensors: "ModuleTensors", outputs: slice, inputs: slice) -> torch.Tensor:
+        words = tensors.read("qweight", self._words(inputs), outputs)
+        skip = inputs.start % self._count
+        codes = unpacked(words, self.bits).transpose(1, 2).flatten(0, 1)
+        return codes[skip : skip + inputs.stop - inputs.start]
 
 
-class AwqFormat:
-    """As GPTQ's, but `qweight` is `[inputs, outputs / 8]`, and words hold outputs out of order."""
+class AwqFormat(CodesFormat):
+    """`qweight` is int32 `[inputs, outputs / n]`."""
 
-    marker = "qweight"
-    endings = ("qweight", "qzeros", "scales")
-
-    def __init__(self, weights: StoredWeights) -> None:
-        self._weights = weights
-        self._codes = WORD // weights.bits
+    places = AWQ_PLACES
 
     def shape(self, tensors: "ModuleTensors") -> tuple[int, int]:
         ins, words = tensors.shape("qweight")
-        return words * self._codes, ins
+        return words * self._count, ins
 
-    def plain(self, tensors: "ModuleTensors", outputs: slice, inputs: slice) -> torch.Tensor:
-        words = tensors.read("qweight", inputs, _words(outputs, self._codes))
-        codes = _columns(_unpacked(words, self._weights.bits)[..., AWQ_PLACES], outputs)
-        return _scaled(tensors, codes, outputs, inputs, self._weights, AWQ_PLACES)
+    def codes(self, tensors: "ModuleTensors", outputs: slice, inputs: slice) -> torch.Tensor:
+        return self._columns(tensors.read("qweight", inputs, self._words(outputs)), outputs)
 
 
-def _scaled(
-    tensors: "ModuleTensors",
-    codes: torch.Tensor,
-    outputs: slice,
-    inputs: slice,
-    weights: StoredWeights,
-    places: tuple[int, ...] | None = None,
-) -> torch.Tensor:
-    """(code - zero) * scale of `codes` `[inputs, outputs]`, turned to `[outputs, inputs]`."""
-    count = WORD // weights.bits
-    zeros = _unpacked(tensors.read("qzeros", slice(None), _words(outputs, count)), weights.bits)
-    zeros = _columns(zeros if places is None else zeros[..., places], outputs) + weights.zero_offset
-    scales = tensors.read("scales", slice(None), outputs).float()
-    groups = torch.zeros(len(codes), dtype=torch.int64)
-    if weights.group != -1:
-        groups = torch.arange(inputs.start, inputs.stop) // weights.group
-    if int(groups.max()) >= len(scales) or zeros.shape != scales.shape:
-        raise CheckpointError(
-            f"{tensors.module}: scales {list(scales.shape)} and zeros {list(zeros.shape)} do not fit groups of "
-            f"{weights.group} inputs (group_size in config.json); they are of different checkpoints."
+class CompressedFormat(CodesFormat):
+    """compressed-tensors' pack-quantized: `weight_packed` int32 `[outputs, inputs / n]`, `weight_scale` `[outputs, groups]`.
+
+    Asymmetric ones have `weight_zero_point` int32 `[outputs / n, groups]`. All codes are stored with the sign bit turned.
+    """
+
+    marker = "weight_packed"
+    endings = ("weight_packed", "weight_scale", "weight_shape", "weight_zero_point")
+
+    def shape(self, tensors: "ModuleTensors") -> tuple[int, int]:
+        outs, words = tensors.shape("weight_packed")
+        return outs, words * self._count
+
+    def codes(self, tensors: "ModuleTensors", outputs: slice, inputs: slice) -> torch.Tensor:
+        return self._columns(tensors.read("weight_packed", outputs, self._words(inputs)), inputs).t()
+
+    def scales(self, tensors: "ModuleTensors", outputs: slice) -> torch.Tensor:
+        return tensors.read("weight_scale", outputs, slice(None)).float().t()
+
+    def zeros(self, tensors: "ModuleTensors", outputs: slice) -> torch.Tensor:
+        if self._weights.symmetric:
+            groups = tensors.shape("weight_scale")[1]
+            return torch.full((groups, outputs.stop - outputs.start), 1 << (self.bits - 1), dtype=torch.int32)
+        words = tensors.read("weight_zero_point", self._words(outputs), slice(None))
+        return self._columns(words.t(), outputs).int()
+
+    def _grids(self, tensors: "ModuleTensors") -> tuple[tuple[int, ...], tuple[int, ...]]:
+        outs, groups = tensors.shape("weight_scale")
+        if self._weights.symmetric:
+            return (groups, outs), (groups, outs)
+        words, zero_groups = tensors.shape("weight_zero_point")
+        return (groups, outs), (
+            zero_groups,
+            outs if words == -(-outs // self._count) else words * self._count,
         )
-    plain = (codes - zeros.index_select(0, groups)) * scales.index_select(0, groups)
-    return plain.t()
 
 
-def _words(part: slice, codes: int) -> slice:
-    return slice(part.start // codes, -(-part.stop // codes))
-
-
-def _unpacked(words: torch.Tensor, bits: int) -> torch.Tensor:
-    """int32 `[a, b]` to codes `[a, b, n]`, the lowest bits first."""
-    shifts = torch.arange(0, WORD, bits, dtype=torch.int32)
-    return (words[..., None] >> shifts) & ((1 << bits) - 1)
-
-
-def _columns(codes: torch.Tensor, part: slice) -> torch.Tensor:
-    """`[a, words, n]` as `[a, outputs]`, those of `part` alone."""
-    skip = part.start % codes.shape[2]
-    return codes.flatten(1)[:, skip : skip + part.stop - part.start]
+def unpacked(words: torch.Tensor, bits: int) -> torch.Tensor:
+    """int32 `[a, b]` to codes, uint8 `[a, b, 32 / bits]`, the lowest bits first. Memory: a byte for each code."""
+    # A copy: what has a dimension of one counts as contiguous with any stride, and then has no view of bytes.
+    octets = words.clone(memory_format=torch.contiguous_format).view(torch.uint8)
+    codes = octets if bits == 8 else torch.stack((octets & 15, octets >> 4), dim=-1)
+    return codes.view(*words.shape, WORD // bits)

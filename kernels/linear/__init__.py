@@ -1,6 +1,6 @@
 """Linear layers whose weights are prepared once for the machine at hand."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -21,6 +21,16 @@ class PackedLinear(Protocol):
         """Rows of the plain weight: int32 or int64 `[n]` to `[n, in_features]`. Raises `IndexError`."""
 
 
+@runtime_checkable
+class QuantizedLinear(PackedLinear, Protocol):
+    """A linear layer whose weight is in codes."""
+
+    @property
+    def nbytes(self) -> int:
+        """Of codes, scales and zeros."""
+        ...
+
+
 def pack_linear(weight: torch.Tensor, bias: torch.Tensor | None = None) -> PackedLinear:
     """Prepare `weight` `[out_features, in_features]` and `bias` `[out_features]` for repeated use.
 
@@ -34,8 +44,12 @@ def pack_linear(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Packe
 
 def pack_quantized(
     weight: QuantizedWeight, bias: torch.Tensor | None = None, *, dtype: torch.dtype
-) -> PackedLinear:
+) -> QuantizedLinear:
     """As `pack_linear`, for a weight in codes; `dtype` is the input's and the output's."""
-    compiled = native.library is not None and weight.codes.is_cpu and dtype in native.ELEMENT
-    kind = CpuQuantizedLinear if compiled else PlainQuantizedLinear
+    kind = CpuQuantizedLinear if multiplies_codes(weight.codes.device, dtype) else PlainQuantizedLinear
     return kind(weight, bias, dtype)
+
+
+def multiplies_codes(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether a kernel reads the codes themselves; else plain numbers are made of them for each product."""
+    return native.library is not None and device.type == "cpu" and dtype in native.ELEMENT

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 ROWS_AT_ONCE = 8192
-"""Of a weight that is being rounded: a vocabulary's float32 copy would take gigabytes."""
+"""Of a weight that is being rounded, or packed: a vocabulary's float32 copy would take gigabytes. A multiple of 32."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ class QuantizedWeight:
         assert self.scales.shape == (outs, ins // self.group)
         assert ins % self.group == 0
         assert self.zeros is None or self.zeros.shape == self.scales.shape
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in (self.codes, self.scales, self.zeros) if part is not None)
 
 
 def dequantize(weight: QuantizedWeight, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -65,6 +69,10 @@ class PlainQuantizedLinear:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.linear(x, dequantize(self._weight, self._dtype), self._bias)
+
+    @property
+    def nbytes(self) -> int:
+        return self._weight.nbytes
 
     def rows(self, indices: torch.Tensor) -> torch.Tensor:
         weight = self._weight

@@ -5,7 +5,7 @@ from torch.nn import functional
 
 from paddock.kernels import native
 from paddock.kernels.linear.cpu import PANEL, aligned_empty
-from paddock.kernels.linear.quantized import QuantizedWeight
+from paddock.kernels.linear.quantized import ROWS_AT_ONCE, QuantizedWeight
 
 
 class CpuQuantizedLinear:
@@ -15,7 +15,7 @@ class CpuQuantizedLinear:
         self._out_features, self._in_features = weight.codes.shape
         self._bits, self._group = weight.bits, weight.group
         self._dtype, self._element = dtype, native.ELEMENT[dtype]
-        self.packed = _aligned(_panels_of_codes(weight))
+        self.packed = _panels_of_codes(weight)
         self._scales = _aligned(_panels(weight.scales))
         self._zeros = None if weight.zeros is None else _aligned(_panels(weight.zeros))
         self.bias = None if bias is None else bias.detach().to(dtype).contiguous()
@@ -44,6 +44,10 @@ class CpuQuantizedLinear:
             self._bits,
         )
         return out if x.dim() == 2 else out.view(*x.shape[:-1], self._out_features)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in (self.packed, self._scales, self._zeros) if part is not None)
 
     def rows(self, indices: torch.Tensor) -> torch.Tensor:
         assert native.library is not None
@@ -78,13 +82,23 @@ def _panels(values: torch.Tensor) -> torch.Tensor:
 
 
 def _panels_of_codes(weight: QuantizedWeight) -> torch.Tensor:
-    """int8 `[panels, in, 32]`, or uint8 `[panels, in / 4, 16, 4]` of two codes each: outputs `i` and `i + 16`."""
-    panels = _panels(weight.codes)
-    if weight.bits == 8:
-        return panels
-    count, ins, _ = panels.shape
-    low, high = (panels.contiguous().view(torch.uint8) & 15).view(count, ins // 4, 4, 2, 16).unbind(3)
-    return (low | high << 4).transpose(2, 3)
+    """int8 `[panels, in, 32]`, or uint8 `[panels, in / 4, 16, 4]` of two codes each: outputs `i` and `i + 16`.
+
+    In strips: a vocabulary's codes take a gigabyte, and are not to be held a third and a fourth time.
+    """
+    outs, ins = weight.codes.shape
+    count = -(-outs // PANEL)
+    shape, dtype = (
+        ((count, ins, PANEL), torch.int8) if weight.bits == 8 else ((count, ins // 4, 16, 4), torch.uint8)
+    )
+    packed = aligned_empty(shape, dtype)
+    for first in range(0, outs, ROWS_AT_ONCE):
+        panels = _panels(weight.codes[first : first + ROWS_AT_ONCE])
+        if weight.bits == 4:
+            nibbles = (panels.contiguous().view(torch.uint8) & 15).view(len(panels), ins // 4, 4, 2, 16)
+            panels = (nibbles[:, :, :, 0] | nibbles[:, :, :, 1] << 4).transpose(2, 3)
+        packed[first // PANEL :][: len(panels)] = panels
+    return packed
 
 
 def _aligned(values: torch.Tensor) -> torch.Tensor:

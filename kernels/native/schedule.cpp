@@ -124,12 +124,15 @@ static void plan_decode(const AttentionArgs& args, int64_t sequence, AttentionPl
   const int64_t first = begin / kAttentionChunk, last = ceil_div(seq_len, kAttentionChunk);
   const int64_t group = args.heads / args.kv_heads;
   for (int64_t head = 0; head < args.kv_heads; ++head) {
-    if (last - first > 1) {
-      plan.merges.push_back({sequence, head, 0, group, first, last, nullptr});
-      plan.merge_chunks.push_back(last - first);
+    for (int64_t row = 0; row < group; row += kAttentionRows) {
+      const int64_t count = std::min(kAttentionRows, group - row);
+      if (last - first > 1) {
+        plan.merges.push_back({sequence, head, row, count, first, last, nullptr});
+        plan.merge_chunks.push_back(last - first);
+      }
+      for (int64_t chunk = first; chunk < last; ++chunk)
+        plan.tasks.push_back({sequence, head, row, count, chunk, chunk + 1, nullptr});
     }
-    for (int64_t chunk = first; chunk < last; ++chunk)
-      plan.tasks.push_back({sequence, head, 0, group, chunk, chunk + 1, nullptr});
   }
 }
 
@@ -146,20 +149,20 @@ static void plan_prompt(const AttentionArgs& args, int64_t sequence, int64_t que
   }
 }
 
-// Hand each task of a split decode its place; the chunks of one (sequence, head) lie side by side.
+// Hand each task of a split decode its place; the chunks of the same rows lie side by side.
 static void place_partials(const AttentionArgs& args, AttentionPlan& plan) {
-  const int64_t size = args.heads / args.kv_heads * (args.head_dim + 2);
-  int64_t chunks = 0;
-  for (int64_t count : plan.merge_chunks) chunks += count;
-  plan.partials.resize(chunks * size);
+  int64_t floats = 0;
+  for (size_t split = 0; split < plan.merges.size(); ++split)
+    floats += plan.merge_chunks[split] * plan.merges[split].rows * (args.head_dim + 2);
+  plan.partials.resize(floats);
   float* next = plan.partials.data();
   size_t split = 0;
   for (AttentionTask& task : plan.tasks) {
     if (split == plan.merges.size()) break;
     AttentionTask& merge = plan.merges[split];
-    if (task.sequence != merge.sequence || task.kv_head != merge.kv_head) continue;
+    if (task.sequence != merge.sequence || task.kv_head != merge.kv_head || task.first_row != merge.first_row) continue;
     if (task.first_chunk == merge.first_chunk) merge.partial = next;
-    task.partial = next, next += size;
+    task.partial = next, next += task.rows * (args.head_dim + 2);
     if (task.last_chunk == merge.last_chunk) ++split;
   }
 }

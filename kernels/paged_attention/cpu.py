@@ -6,19 +6,13 @@ from paddock.kernels import native
 from paddock.kernels.attention_metadata import AttentionMetadata
 from paddock.kernels.cache_scales import FLOAT8, UNSCALED, CacheScales
 
-MAX_HEAD_DIM = 256
-MAX_GROUP = 32
+MAX_HEAD_DIM = 640
 
 
 def handles(query: torch.Tensor, key_cache: torch.Tensor) -> bool:
     """Whether the compiled kernel takes these shapes; others go to the PyTorch definition."""
     head_dim = query.shape[2]
-    return (
-        native.handles_cache(query, key_cache)
-        and head_dim % 16 == 0
-        and head_dim <= MAX_HEAD_DIM
-        and query.shape[1] <= MAX_GROUP * key_cache.shape[1]
-    )
+    return native.handles_cache(query, key_cache) and head_dim % 16 == 0 and head_dim <= MAX_HEAD_DIM
 
 
 def paged_attention(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paddock.engine.config import ServeConfig
+from paddock.operator.plan.held_codes import PLAIN, Matrix, held_codes
 from paddock.operator.resource import InferenceService
 
 _REPORTED = "reported by pod "
@@ -38,14 +39,17 @@ class Footprint:
     """That the caches of a replica hold, where it says so itself."""
 
 
-def stated(config: ServeConfig) -> Footprint | None:
+def stated(config: ServeConfig, *, on_cpus: bool) -> Footprint | None:
     """By the configuration that the spec states; None where it states too little or the formula is not this one.
 
     Decoders with rotary positions, grouped query attention and gated feed-forward layers, or experts of them.
     """
     fields = config.model.hf_overrides
     size = _element_bytes(config, fields)
-    if size is None or config.model.quantization or not _is_covered(fields):
+    if size is None or not _is_covered(fields):
+        return None
+    codes = held_codes(config, fields, on_cpus=on_cpus, has_experts=_experts(fields) > 0)
+    if codes is None:
         return None
     heads, layers = int(fields["num_attention_heads"]), int(fields["num_hidden_layers"])
     kv_heads = int(fields.get("num_key_value_heads") or heads)
@@ -56,6 +60,9 @@ def stated(config: ServeConfig) -> Footprint | None:
     if config.cache.kv_cache_dtype == "bfloat16":
         element = 2
     weights = _parameters(fields, heads, kv_heads, width) * size
+    if codes is not PLAIN:
+        head = (int(fields["hidden_size"]), int(fields["vocab_size"]))
+        weights -= codes.saved_bytes(layers * _linear_layers(fields, heads, kv_heads, width), head, size)
     return Footprint(weights, held * element, "spec.model.hfOverrides")
 
 
@@ -90,7 +97,7 @@ def is_reported(plan: Mapping[str, Any], revision: str) -> bool:
 def _is_covered(fields: Mapping[str, Any]) -> bool:
     architecture = next(iter(fields.get("architectures") or ()), None)
     counts = all(isinstance(fields.get(name), int) and fields[name] > 0 for name in _NEEDED)
-    return counts and architecture in _ARCHITECTURES and "quantization_config" not in fields
+    return counts and architecture in _ARCHITECTURES
 
 
 def _element_bytes(config: ServeConfig, fields: Mapping[str, Any]) -> int | None:
@@ -112,9 +119,20 @@ def _parameters(fields: Mapping[str, Any], heads: int, kv_heads: int, width: int
     return int(fields["num_hidden_layers"]) * layer + embeddings + hidden
 
 
+def _linear_layers(fields: Mapping[str, Any], heads: int, kv_heads: int, width: int) -> list[Matrix]:
+    """Of one decoder layer, but for experts: those are plain numbers always."""
+    hidden, size = int(fields["hidden_size"]), int(fields["intermediate_size"])
+    attention = [(hidden, (heads + 2 * kv_heads) * width), (heads * width, hidden)]
+    return attention if _experts(fields) else [*attention, (hidden, 2 * size), (size, hidden)]
+
+
+def _experts(fields: Mapping[str, Any]) -> int:
+    return int(fields.get("num_local_experts") or fields.get("num_experts") or 0)
+
+
 def _feed_forward(fields: Mapping[str, Any], hidden: int) -> int:
     """Three matrices, or so many experts of them and a router."""
-    experts = int(fields.get("num_local_experts") or fields.get("num_experts") or 0)
+    experts = _experts(fields)
     if not experts:
         return 3 * hidden * int(fields["intermediate_size"])
     size = int(fields.get("moe_intermediate_size") or fields["intermediate_size"])

@@ -107,11 +107,13 @@ def memory_plan(
     What a replica of the same model and sizes has reported stands before what is computed.
     """
     memory, key = device_memory(spec), report_key(config, service)
-    footprint = reported(service.status.get("plan") or {}, key, revision) or stated(config)
+    devices = devices_per_pod(spec, cut, accelerator)
+    footprint = reported(service.status.get("plan") or {}, key, revision)
+    footprint = footprint or stated(config, on_cpus=devices == 0)
     check_fit(config, footprint, memory)
     plan: dict[str, Any] = {
         "podsPerReplica": cut.nodes,
-        "gpusPerPod": devices_per_pod(spec, cut, accelerator),
+        "gpusPerPod": devices,
         "acceleratorMemoryBytes": memory.size if memory else None,
         "basis": _UNKNOWN,
         "key": key,

@@ -35,7 +35,13 @@ def define(batch: PagedBatch, **extras: Unpack[Extras]) -> torch.Tensor:
 @pytest.mark.parametrize("sliding_window", [None, 1, 50])
 @pytest.mark.parametrize(
     ("heads", "block_size"),
-    [(Heads(4, 2, 64), 16), (Heads(14, 2, 80), 8), (Heads(7, 1, 128), 1), (Heads(2, 2, 96), 32)],
+    [
+        (Heads(4, 2, 64), 16),
+        (Heads(14, 2, 80), 8),
+        (Heads(7, 1, 128), 1),
+        (Heads(2, 2, 96), 32),
+        (Heads(40, 1, 576), 16),
+    ],
     ids=str,
 )
 def test_a_mixed_batch_agrees_with_the_definition(

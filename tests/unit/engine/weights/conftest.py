@@ -74,8 +74,7 @@ def load_stage() -> Callable[..., CausalLM]:
         place = Placement(torch.float32, torch.device("cpu"), stage=stage, num_stages=num_stages)
         model = model_class(shape.architecture)(shape, place, 64)
         options = LoadOptions(show_progress=False)
-        targets = list(model.weight_targets())
-        fill_from_checkpoint(targets, folder, options, shape, names_elsewhere(shape, place))
+        fill_from_checkpoint(model, folder, options, shape, names_elsewhere(shape, place))
         return model
 
     return run

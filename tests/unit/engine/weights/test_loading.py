@@ -18,7 +18,7 @@ def rewrite(folder, change):
 
 
 def fill(model, folder):
-    fill_from_checkpoint(list(model.weight_targets()), folder, LoadOptions(show_progress=False), model.shape)
+    fill_from_checkpoint(model, folder, LoadOptions(show_progress=False), model.shape)
     return model
 
 

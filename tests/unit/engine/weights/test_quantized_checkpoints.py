@@ -6,14 +6,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from paddock.engine.config.load import LoadConfig
 from paddock.engine.config.model import ModelConfig
+from paddock.engine.layers.linear import PackableLinear
 from paddock.engine.layers.placement import Placement
+from paddock.engine.layers.stored_codes import StoredCodes
 from paddock.engine.models.errors import CheckpointError
 from paddock.engine.models.shape import ModelShape
-from paddock.engine.weights.loader import load_model
+from paddock.engine.weights.loader import fill_from_checkpoint, load_model
+from paddock.engine.weights.options import LoadOptions
 from paddock.kernels import AttentionMetadata
 
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
@@ -53,19 +56,19 @@ def words(rows, bits, order=None):
     return torch.where(packed >= 2**31, packed - 2**32, packed).int()
 
 
-def gptq(weight, bits=4):
-    codes, zeros, scales, plain = codes_of(weight, bits, 16)
+def gptq(weight, bits=4, group=16):
+    codes, zeros, scales, plain = codes_of(weight, bits, group)
     stored = {
         "qweight": words(codes, bits),
         "qzeros": words((zeros - 1).t(), bits).t(),
         "scales": scales,
-        "g_idx": torch.arange(len(codes), dtype=torch.int32) // 16,
+        "g_idx": torch.arange(len(codes), dtype=torch.int32) // group,
     }
     return stored, plain
 
 
-def awq(weight):
-    codes, zeros, scales, plain = codes_of(weight, 4, 16)
+def awq(weight, group=16):
+    codes, zeros, scales, plain = codes_of(weight, 4, group)
     stored = {
         "qweight": words(codes.t(), 4, AWQ_ORDER).t(),
         "qzeros": words(zeros.t(), 4, AWQ_ORDER).t(),
@@ -74,29 +77,63 @@ def awq(weight):
     return stored, plain
 
 
+def compressed(weight, symmetric, group=16):
+    codes, zeros, scales, plain = codes_of(weight, 4, group)
+    if symmetric:
+        zeros = torch.full_like(zeros, 8)
+        plain = ((codes - 8) * scales.float().repeat_interleave(group, 0)).t()
+    stored = {
+        "weight_packed": words(codes, 4).t(),
+        "weight_scale": scales.t(),
+        "weight_shape": torch.tensor(weight.shape),
+        "weight_zero_point": words(zeros.t(), 4),
+    }
+    if symmetric:
+        del stored["weight_zero_point"]
+    return stored, plain
+
+
+def compressed_config(symmetric, **changes):
+    weights = {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 16, "symmetric": symmetric}
+    scheme = {"targets": ["Linear"], "weights": weights | changes, "input_activations": None}
+    return {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "config_groups": {"group_0": scheme},
+        "ignore": ["lm_head"],
+    }
+
+
 METHODS = {
+    "compressed": (lambda w: compressed(w, True), compressed_config(True)),
+    "compressed-zeros": (lambda w: compressed(w, False), compressed_config(False)),
     "fp8": (fp8, {"quant_method": "fp8", "weight_block_size": [16, 8]}),
     "gptq": (gptq, {"quant_method": "gptq", "bits": 4, "group_size": 16, "desc_act": False}),
     "gptq-8": (lambda w: gptq(w, 8), {"quant_method": "gptq", "bits": 8, "group_size": 16}),
+    "gptq-64": (lambda w: gptq(w, 4, 64), {"quant_method": "gptq", "bits": 4, "group_size": 64}),
+    "gptq-all": (lambda w: gptq(w, 4, w.shape[1]), {"quant_method": "gptq", "bits": 4, "group_size": -1}),
+    "awq-64": (lambda w: awq(w, 64), {"quant_method": "awq", "bits": 4, "group_size": 64, "version": "gemm"}),
     "awq": (awq, {"quant_method": "awq", "bits": 4, "group_size": 16, "version": "gemm"}),
 }
+SMALL_GROUPS = [name for name in METHODS if not name.endswith("-64")]
 
 
 @pytest.fixture
 def quantize(folder, oracle):
     """Rewrite the checkpoint in `folder` by a method, its linear layers made what the oracle then has."""
 
-    def run(method, model=oracle):
+    def run(method, model=oracle, but=()):
         pack, config = METHODS[method]
         file = folder / "model.safetensors"
         tensors = load_file(file)
         named = dict(model.named_parameters())
         for name in [name for name in tensors if ".layers." in name and name.endswith("_proj.weight")]:
+            if name in but:
+                continue
             stored, plain = pack(tensors.pop(name))
             module = name.removesuffix(".weight")
             tensors |= {f"{module}.{ending}": tensor.contiguous() for ending, tensor in stored.items()}
-            if name in named:
-                named[name].data.copy_(plain)
+            named[name].data.copy_(plain)
         save_file(tensors, file, metadata={"format": "pt"})
         fields = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(fields | {"quantization_config": config}))
@@ -105,51 +142,129 @@ def quantize(folder, oracle):
     return run
 
 
-def logits_of(folder, ids, asked=None):
+@pytest.fixture
+def wide(folder):
+    """A model whose layers have inputs by the 64, in the place of the small one."""
+    config = Qwen3Config(
+        vocab_size=67, hidden_size=64, intermediate_size=192, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=32, max_position_embeddings=64,
+    )  # fmt: skip
+    model = Qwen3ForCausalLM._from_config(config, dtype=torch.float32)
+    model.save_pretrained(folder)
+    return model
+
+
+def load(folder, asked=None):
     shape = ModelShape.read(folder, ModelConfig(quantization=asked))
     place = Placement(torch.float32, torch.device("cpu"))
-    model, _ = load_model(shape, folder, LoadConfig(use_tqdm_on_load=False), place, 64, 0)
+    return load_model(shape, folder, LoadConfig(use_tqdm_on_load=False), place, 64, 0)
+
+
+def logits_of(folder, ids, asked=None):
+    model, _ = load(folder, asked)
     size = (3, model.num_kv_heads, 16, model.head_dim)
     model.bind_cache([(torch.zeros(size), torch.zeros(size)) for _ in range(model.num_cache_layers)])
     metadata = AttentionMetadata.build([len(ids)], [len(ids)], [[2, 0, 1]], 16)
     return model.logits(model(ids, torch.arange(len(ids)), metadata))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SMALL_GROUPS)
 @torch.inference_mode()
 def test_logits_are_those_of_the_dequantized_weights(method, quantize, folder, oracle):
     ids = (torch.arange(33) * 5) % 67
     quantize(method)
 
-    ours = logits_of(folder, ids, asked=method.removesuffix("-8"))
+    ours = logits_of(folder, ids, asked=METHODS[method][1]["quant_method"])
 
     torch.testing.assert_close(ours, oracle(ids[None]).logits[0], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_each_rank_reads_its_own_part(method, quantize, folder, unfilled):
+@pytest.mark.parametrize("method", SMALL_GROUPS)
+def test_each_rank_holds_its_part_of_exactly_the_dequantized_weights(
+    method, quantize, folder, oracle, unfilled
+):
     quantize(method)
+
+    assert_parts_are_those_of(oracle, folder, unfilled)
+
+
+def test_ranks_that_cut_a_group_share_its_scale(quantize, wide, folder, unfilled):
+    quantize("gptq-64", wide)
+
+    parts = assert_parts_are_those_of(wide, folder, unfilled)
+
+    down = parts[0].layers[0].mlp.down_proj.multiply
+    assert down.nbytes == 64 * 96 // 2 + 2 * 64 * 3 * 4, (
+        "96 inputs of 4 bits, and scales and zeros for each 32"
+    )
+
+
+@torch.inference_mode()
+def test_a_layer_of_which_a_part_is_not_quantized_is_read_as_plain_numbers(quantize, folder, oracle):
+    ids = (torch.arange(33) * 5) % 67
+    quantize("awq", but=["model.layers.0.self_attn.k_proj.weight", "model.layers.1.mlp.down_proj.weight"])
+
+    torch.testing.assert_close(logits_of(folder, ids), oracle(ids[None]).logits[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("method", "bits"), [("gptq-64", 4), ("awq-64", 4), ("gptq-8", 8)])
+def test_codes_take_the_memory_of_their_bits(method, bits, quantize, wide, folder):
+    _, plain = load(folder)
+    quantize(method, wide)
+
+    model, held = load(folder)
+
+    layers = [
+        module for layer in model.layers for module in layer.modules() if isinstance(module, PackableLinear)
+    ]
+    weights = sum(parameter.numel() for name, parameter in wide.named_parameters() if "_proj" in name)
+    group = 16 if bits == 8 else 64
+    assert sum(layer.multiply.nbytes for layer in layers) == weights * bits // 8 + 8 * weights // group
+    assert held == plain - 4 * weights + sum(layer.multiply.nbytes for layer in layers)
+
+
+def test_symmetric_codes_keep_no_zeros():
+    """GPTQ's usual form: every zero is the middle of the codes."""
+    outputs, inputs = 8, 32
+    codes = StoredCodes(outputs, inputs, 4, 16)
+    for tensor, value in ((codes.codes, 1), (codes.scales, 0.5), (codes.zeros, 0)):
+        tensor.fill_(value)
+
+    assert codes.weight().zeros is None
+
+
+def assert_parts_are_those_of(oracle, folder, unfilled):
+    """Bit for bit, of one rank and of two. Returns the two."""
     shape = ModelShape.read(folder, ModelConfig())
-
     whole, *parts = (filled(unfilled(folder, *place), folder, shape) for place in ((0, 1), (0, 2), (1, 2)))
-
-    for name, (tensor, dim) in whole.items():
-        assert torch.equal(torch.cat([part[name][0] for part in parts], dim), tensor), name
+    for name, parameter in oracle.named_parameters():
+        if "_proj.weight" in name:
+            dim = 1 if name.split(".")[-2] in ("o_proj", "down_proj") else 0
+            for models in ([whole], parts):
+                assert torch.equal(torch.cat([weights(model)[name] for model in models], dim), parameter), (
+                    name
+                )
+    return parts
 
 
 def filled(model, folder, shape):
-    """By name, the weights of the layers whose tensors are not fused, and the dimension that ranks split."""
-    from paddock.engine.weights.loader import fill_from_checkpoint
-    from paddock.engine.weights.options import LoadOptions
+    fill_from_checkpoint(model, folder, LoadOptions(show_progress=False), shape)
+    model.pack()
+    return model
 
-    targets = list(model.weight_targets())
-    fill_from_checkpoint(targets, folder, LoadOptions(show_progress=False), shape)
-    split = {"q_proj": 0, "gate_proj": 0, "up_proj": 0, "o_proj": 1, "down_proj": 1}
-    return {
-        target.name: (target.destination, split[target.name.split(".")[-2]])
-        for target in targets
-        if target.name.split(".")[-2] in split
-    }
+
+def weights(model):
+    """By the checkpoint's names, what the layers of this rank multiply by."""
+    found = {}
+    for number, layer in enumerate(model.layers):
+        attention, mlp = layer.self_attn, layer.mlp
+        for path, linear in (("self_attn", attention.qkv_proj), ("mlp", mlp.gate_up_proj)):
+            sizes = [part.size for part in linear.parts]
+            rows = linear.multiply.rows(torch.arange(sum(sizes))).split(sizes)
+            found |= {f"{number}.{path}.{part.name}": w for part, w in zip(linear.parts, rows, strict=True)}
+        for path, linear in (("self_attn.o_proj", attention.o_proj), ("mlp.down_proj", mlp.down_proj)):
+            found[f"{number}.{path}"] = linear.multiply.rows(torch.arange(linear.full_shape[0]))
+    return {f"model.layers.{name}.weight": weight for name, weight in found.items()}
 
 
 @torch.inference_mode()
@@ -185,6 +300,17 @@ def test_experts_are_read_from_blocks_of_8_bit_floats(tmp_path):
         ("gptq", {"group_size": 0}, "group_size is 0; expected a whole number of at least 1, or -1"),
         ("gptq", {"group_size": 8}, "do not fit groups of 8 inputs"),
         ("awq", {"version": "gemv"}, "quantization_config.version is 'gemv', and only 'gemm' works"),
+        (
+            "compressed",
+            {"format": "int-quantized"},
+            "format is 'int-quantized', and only 'pack-quantized' works",
+        ),
+        ("compressed", {"config_groups": {}}, "config_groups is {}; one group works"),
+        (
+            "compressed",
+            {"config_groups": compressed_config(True, actorder="group")["config_groups"]},
+            "actorder is 'group', and only None works",
+        ),
         ("fp8", {"weight_block_size": 16}, "weight_block_size is 16; expected two whole numbers"),
         ("fp8", {"weight_block_size": [16, 16]}, r"weight_scale_inv has shape .* asks for"),
     ],

@@ -60,6 +60,40 @@ def test_weights_are_as_many_as_the_published_models_have(
     assert make_blueprint(model=model(config)).memory["weightBytes"] == 2 * parameters
 
 
+LINEAR, EMBEDDING, NORMS = 440_401_920, 151_936 * 1024, 65_536
+"""Weights of Qwen3-0.6B; its embedding is the head too."""
+
+
+@pytest.mark.parametrize(
+    ("config", "more", "expected"),
+    [
+        ({}, {"quantization": "int8"}, LINEAR * 8.25 / 8 + EMBEDDING * 8.25 / 8 + 2 * NORMS),
+        ({}, {"quantization": "int4"}, LINEAR * 4.25 / 8 + EMBEDDING * 8.25 / 8 + 2 * NORMS),
+        (
+            {"quant_method": "gptq", "bits": 4, "group_size": 128},
+            {},
+            LINEAR * 4.25 / 8 + 2 * (EMBEDDING + NORMS),
+        ),
+        ({"quant_method": "gptq", "bits": 8, "sym": False}, {}, LINEAR * 8.5 / 8 + 2 * (EMBEDDING + NORMS)),
+        ({"quant_method": "awq", "bits": 4, "group_size": 64}, {}, LINEAR * 5 / 8 + 2 * (EMBEDDING + NORMS)),
+        ({"quant_method": "awq"}, {"dtype": "float16"}, 2 * 596_049_920),
+        ({"quant_method": "fp8"}, {}, 2 * 596_049_920),
+    ],
+)
+def test_codes_are_counted_with_their_scales_on_cpus(
+    config: dict[str, Any], more: dict[str, Any], expected: float, make_blueprint: Blueprints
+) -> None:
+    fields = {**QWEN3_06B, "quantization_config": config} if config else QWEN3_06B
+    memory = make_blueprint(model=model(fields, **more), template={"accelerator": ""}).memory
+    assert memory["weightBytes"] == expected
+
+
+def test_a_checkpoints_codes_are_plain_numbers_on_gpus(make_blueprint: Blueprints) -> None:
+    fields = {**QWEN3_06B, "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128}}
+    memory = make_blueprint(model=model(fields), template={"accelerator": "nvidia.com/gpu"}).memory
+    assert memory["weightBytes"] == 2 * 596_049_920
+
+
 def test_the_plan_counts_pods_devices_weights_and_tokens(make_blueprint: Blueprints) -> None:
     template = {"resources": {"limits": {"nvidia.com/gpu": 4}}, "acceleratorMemory": "80Gi"}
     blueprint = make_blueprint(
@@ -143,7 +177,8 @@ def test_what_cannot_fit_is_refused_with_the_arithmetic(
         {},
         {"rope_theta": 10000.0},
         {**QWEN3_06B, "architectures": ["SomethingForCausalLM"]},
-        {**QWEN3_06B, "quantization_config": {"quant_method": "awq"}},
+        {**QWEN3_06B, "quantization_config": {"quant_method": "bitsandbytes"}},
+        {**MIXTRAL_8X7B, "quantization_config": {"quant_method": "gptq", "bits": 3}},
         {**QWEN3_06B, "dtype": None},
         {**QWEN3_06B, "num_hidden_layers": "many"},
     ],
