@@ -23,11 +23,14 @@ from paddock.engine.distributed.messages import (
 )
 from paddock.engine.distributed.shared_arguments import difference
 from paddock.engine.distributed.sockets import Socket
-from paddock.engine.distributed.vitality import BEAT_SECONDS, SILENCE_SECONDS, silence_limit
+from paddock.engine.distributed.vitality import BEAT_SECONDS, SILENCE_SECONDS, OwnPauses, silence_limit
 
 logger = logging.getLogger(__name__)
 
 POLL_MILLISECONDS = 100
+
+MOST_AT_A_TIME = 1000
+"""Messages that are heard before the silent are looked for: a flood must not keep the hub from that."""
 
 Objection = Callable[[Join, Sequence[Join]], str | None]
 """What stands against a newcomer beside those who have joined under other names."""
@@ -63,6 +66,7 @@ class ControlHub:
         self._members: dict[bytes, Member] = {}
         self._began = self._serving = self._closing = False
         self._next_beat = 0.0
+        self._pauses = OwnPauses()
         self._raised = threading.Event()
         self.failure: str | None = None
         """Why the group is lost. Set once."""
@@ -105,12 +109,20 @@ class ControlHub:
     def _run(self) -> None:
         try:
             while not self._closing and self.failure is None:
-                if self._socket.poll(POLL_MILLISECONDS):
-                    self._hear()
+                self._hear_all()
                 self._look_after(time.monotonic())
         finally:
             self._tell_all(Farewell(self.failure))
             self._socket.close()
+
+    def _hear_all(self) -> None:
+        """All that has come: the beat of one may lie behind those of others."""
+        patience = POLL_MILLISECONDS
+        for _ in range(MOST_AT_A_TIME):
+            if not self._socket.poll(patience):
+                return
+            self._hear()
+            patience = 0
 
     def _hear(self) -> None:
         name, *frames = self._socket.recv_multipart()
@@ -165,7 +177,9 @@ class ControlHub:
         if now >= self._next_beat:
             self._next_beat = now + BEAT_SECONDS
             self._tell_all(Beat(self._serving))
+        held_up = self._pauses.until(now)
         for name, member in list(self._members.items()):
+            member.last_heard = min(member.last_heard + held_up, now)
             silence = now - member.last_heard
             if silence > silence_limit(self._serving):
                 self._lose(name, f"{member.join.name} has not been heard for {silence:.1f} s")

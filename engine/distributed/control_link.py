@@ -18,7 +18,7 @@ from paddock.engine.distributed.messages import (
     encode,
 )
 from paddock.engine.distributed.sockets import Context, Socket, dealer
-from paddock.engine.distributed.vitality import BEAT_SECONDS, PROGRESS_SECONDS, silence_limit
+from paddock.engine.distributed.vitality import BEAT_SECONDS, PROGRESS_SECONDS, OwnPauses, silence_limit
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class ControlLink:
         self._hint = "" if secret is None else " (it answers only to the same PADDOCK_GROUP_SECRET)"
         self._last_heard = self._next_beat = 0.0
         self._serving = False
+        self._pauses = OwnPauses()
 
     def join(
         self, locate: Callable[[], str], join: Join, patience_seconds: float, given_up: Callable[[], bool]
@@ -100,6 +101,7 @@ class ControlLink:
             self._send(Beat())
         message = self._receive(timeout_milliseconds)
         now = time.monotonic()
+        self._last_heard = min(self._last_heard + self._pauses.until(now), now)
         if message is not None:
             self._last_heard = now
         if isinstance(message, Beat):

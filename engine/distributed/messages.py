@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from paddock.engine.executor.plan import StepPlan, StepResult, TokenMasks
+from paddock.engine.lora.adapter import Adapter
 from paddock.engine.settings import EngineSettings
 
 
@@ -100,9 +101,22 @@ class Capacity(Message):
     bytes_per_block: int
     available: int
     weights: int
+    step: int
 
 
 class MakeCache(Message):
+    num_blocks: int
+
+
+class FallAsleep(Message):
+    """Leader to ranks: see `Executor.sleep`."""
+
+    level: int
+
+
+class Awake(Message):
+    """Leader to ranks: see `Executor.wake_up`."""
+
     num_blocks: int
 
 
@@ -124,6 +138,23 @@ class Masks(Message):
     masks: TokenMasks
 
 
+class HoldAdapter(Message):
+    """Leader to ranks: answered by `Held`."""
+
+    adapter: Adapter
+
+
+class DropAdapter(Message):
+    """Leader to ranks, without an answer."""
+
+    number: int
+
+
+class Held(Message):
+    problem: str | None = None
+    """What is wrong with the adapter, in words for the user."""
+
+
 class Executed(Message):
     result: StepResult
 
@@ -137,8 +168,10 @@ class Failed(Message):
 
 
 Control = Join | Welcome | Refused | Beat | Farewell
-Order = Connect | Load | Measure | MakeCache | Execute | Masks
-Answer = Present | Done | Capacity | Executed | Failed
+Order = (
+    Connect | Load | Measure | MakeCache | Execute | Masks | HoldAdapter | DropAdapter | FallAsleep | Awake
+)
+Answer = Present | Done | Capacity | Executed | Held | Failed
 
 encode = msgspec.msgpack.Encoder().encode
 decode_control = msgspec.msgpack.Decoder(Control).decode

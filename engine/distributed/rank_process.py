@@ -21,13 +21,18 @@ from paddock.engine.config import ServeConfig
 from paddock.engine.distributed.control_link import ControlLink, LeaderLostError, RefusedError
 from paddock.engine.distributed.messages import (
     Answer,
+    Awake,
     Capacity,
     Connect,
     Done,
+    DropAdapter,
     Execute,
     Executed,
     Failed,
+    FallAsleep,
     Farewell,
+    Held,
+    HoldAdapter,
     Join,
     Load,
     MakeCache,
@@ -173,9 +178,20 @@ class RankLoop:
                 self._load()
             case Measure():
                 worker = self._ready_worker
-                return Capacity(worker.bytes_per_block(), worker.available_cache_bytes(), worker.weight_bytes)
+                # Asked first: it measures the step.
+                available = worker.available_cache_bytes()
+                return Capacity(worker.bytes_per_block(), available, worker.weight_bytes, worker.step_bytes)
             case MakeCache(num_blocks):
                 self._ready_worker.initialize_cache(num_blocks)
+            case FallAsleep(level):
+                self._ready_worker.sleep(level)
+            case Awake(num_blocks):
+                self._ready_worker.wake_up(num_blocks)
+            case HoldAdapter(adapter):
+                return Held(self._ready_worker.hold_adapter(adapter))
+            case DropAdapter(number):
+                self._ready_worker.drop_adapter(number)
+                return None
         return Done()
 
     def _awaited_masks(self) -> TokenMasks:

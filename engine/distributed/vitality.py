@@ -20,3 +20,24 @@ STARTING_PATIENCE_SECONDS = 1800.0
 
 PROGRESS_SECONDS = 10.0
 """Between two lines in the log while waiting."""
+
+
+LISTENING_SECONDS = 0.5
+"""Who listens comes back to it within this time, or has been held up."""
+
+
+class OwnPauses:
+    """How long a listener itself was held up: for want of a core, by another thread, or stopped.
+
+    Others may well have spoken in that time, and what they said may still be on its way to the listener: it is no
+    silence of theirs.
+    """
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+
+    def until(self, now: float) -> float:
+        """Seconds held up since the last call. Call it each time round."""
+        since = 0.0 if self._last is None else now - self._last
+        self._last = now
+        return since if since > LISTENING_SECONDS else 0.0

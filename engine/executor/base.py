@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from paddock.engine.executor.plan import StepPlan, StepResult, TokenMasks
+from paddock.engine.lora.adapter import Adapter
 
 MaskSource = Callable[[], TokenMasks]
 """Takes a while; what it needs is settled when the plan is made, so it may run in any thread until `collect`."""
@@ -18,11 +19,23 @@ class Executor(Protocol):
     def available_cache_bytes(self) -> int:
         """Bytes one worker can give to the KV cache after weights and the largest step's activations (profiled)."""
 
+    def step_bytes(self) -> int:
+        """What one worker keeps free for the largest step's activations; measured by `available_cache_bytes`."""
+
     def held_bytes(self) -> tuple[int, int]:
         """Over all workers: of the weights, and of one KV block."""
 
     def initialize_cache(self, num_blocks: int) -> None:
         """Allocate `num_blocks` blocks on every worker. Raises `MemoryError` with the arithmetic when they do not fit."""
+
+    def hold_adapter(self, adapter: Adapter) -> str | None:
+        """Have every worker read the adapter; why one of them cannot, in words for the user, and then none holds it.
+
+        With `settings.lora` only. Steps that were submitted before run first, for this and for `drop_adapter`.
+        """
+
+    def drop_adapter(self, number: int) -> None:
+        """Have every worker forget it; no row of a later plan uses it."""
 
     @property
     def num_stages(self) -> int:
@@ -49,6 +62,13 @@ class Executor(Protocol):
 
     def check(self) -> None:
         """Raises `RankLostError` when a worker in another process is lost."""
+
+    def sleep(self, level: int) -> None:
+        """Give back the cache (level 1), and the weights (level 2; on a GPU also at level 1, where they cannot stay).
+        No step is under way, and none comes before `wake_up`. A second call with the same level changes nothing."""
+
+    def wake_up(self, num_blocks: int) -> None:
+        """Load the weights again where they were given back, and make an empty cache. Raises what the start may."""
 
     def shutdown(self) -> None:
         """Release workers and memory; safe to call twice."""

@@ -18,11 +18,16 @@ from paddock.engine.distributed.group_secret import group_secret
 from paddock.engine.distributed.loading_turns import LoadingTurns
 from paddock.engine.distributed.meeting_place import MeetingPlace
 from paddock.engine.distributed.messages import (
+    Awake,
     Capacity,
     Connect,
     Done,
+    DropAdapter,
     Execute,
     Executed,
+    FallAsleep,
+    Held,
+    HoldAdapter,
     Load,
     MakeCache,
     Masks,
@@ -37,8 +42,9 @@ from paddock.engine.distributed.vitality import PROGRESS_SECONDS, STARTING_PATIE
 from paddock.engine.distributed.work_line import RankLostError, WorkLine
 from paddock.engine.executor.base import MaskSource
 from paddock.engine.executor.plan import StepPlan, StepResult
+from paddock.engine.lora.adapter import Adapter
 from paddock.engine.models.shape import ModelShape
-from paddock.engine.settings import EngineSettings
+from paddock.engine.settings import EngineSettings, SettingsError
 
 if TYPE_CHECKING:
     from paddock.engine.config import ServeConfig
@@ -47,7 +53,7 @@ logger = logging.getLogger(__name__)
 
 PARTING_SECONDS = 3.0
 
-A = TypeVar("A", Present, Done, Capacity)
+A = TypeVar("A", Present, Done, Capacity, Held)
 
 
 class MpExecutor:
@@ -63,6 +69,8 @@ class MpExecutor:
         self._settings = settings
         self._ranks = range(self._topology.world_size)
         self._under_way: deque[StepPlan] = deque()
+        self._early: deque[StepResult] = deque()
+        """Results that came while something else was waited for."""
         self._untold: list[tuple[int, int]] = []
         self._context: Context = zmq.Context()
         secret = group_secret(os.environ, self._topology)
@@ -121,6 +129,8 @@ class MpExecutor:
             elif isinstance(heard[1], kind):
                 answers[heard[0]] = heard[1]
                 missing.discard(heard[0])
+            elif isinstance(heard[1], Executed):
+                self._early.append(heard[1].result)
             if missing and waited > STARTING_PATIENCE_SECONDS:
                 raise RankLostError(f"{self._names(missing)} did not come within {waited:.0f} s")
         return answers
@@ -139,6 +149,9 @@ class MpExecutor:
     def available_cache_bytes(self) -> int:
         return self._tightest.available
 
+    def step_bytes(self) -> int:
+        return self._tightest.step
+
     def held_bytes(self) -> tuple[int, int]:
         ranks = self._capacities.values()
         return sum(rank.weights for rank in ranks), sum(rank.bytes_per_block for rank in ranks)
@@ -147,6 +160,29 @@ class MpExecutor:
         self._line.tell(self._ranks, MakeCache(num_blocks))
         self._gather(Done, self._ranks)
         self._hub.serve()
+
+    def hold_adapter(self, adapter: Adapter) -> str | None:
+        self._line.tell(self._ranks, HoldAdapter(adapter))
+        answers = self._gather(Held, self._ranks)
+        problem = next((held.problem for held in answers.values() if held.problem is not None), None)
+        if problem is not None:
+            self.drop_adapter(adapter.number)
+        return problem
+
+    def drop_adapter(self, number: int) -> None:
+        self._line.tell(self._ranks, DropAdapter(number))
+
+    def sleep(self, level: int) -> None:
+        self._line.tell(self._ranks, FallAsleep(level))
+        self._gather(Done, self._ranks)
+
+    def wake_up(self, num_blocks: int) -> None:
+        """A rank that cannot has ended, and the group with it."""
+        self._line.tell(self._ranks, Awake(num_blocks))
+        try:
+            self._gather(Done, self._ranks)
+        except SettingsError as error:
+            raise RankLostError(f"the engine cannot wake up: {error}") from error
 
     @property
     def num_stages(self) -> int:
@@ -171,11 +207,13 @@ class MpExecutor:
         self._under_way.append(plan)
 
     def collect(self) -> StepResult:
-        while True:
+        while not self._early:
             heard = self._line.hear()
             if heard is not None and isinstance(heard[1], Executed):
-                self._remember(heard[1].result)
-                return heard[1].result
+                self._early.append(heard[1].result)
+        result = self._early.popleft()
+        self._remember(result)
+        return result
 
     def _remember(self, result: StepResult) -> None:
         """The stages before the last learn what was sampled with their next plan; not so where a plan on its way has

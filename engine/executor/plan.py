@@ -23,6 +23,8 @@ class NewRow(msgspec.Struct, array_like=True):
     sampling: SamplingParams
     """`seed` is always set here."""
     pooling: PoolingParams | None = None
+    adapter: int = 0
+    """Number of the one whose weights are added; 0 for the base model."""
 
 
 class ScheduledRow(msgspec.Struct, array_like=True):
@@ -71,8 +73,19 @@ class RowPromptLogprobs(msgspec.Struct, array_like=True):
     positions: list[PositionLogprobs]
 
 
+class FailedRow(msgspec.Struct, array_like=True):
+    """A scheduled row that could not be computed; its request ends, and whatever was built on its blocks is void."""
+
+    row: int
+    block_ids: list[int]
+    """Where its keys and values should have been written."""
+    error: str
+    """In words for the user."""
+
+
 class StepResult(msgspec.Struct, array_like=True):
     step: int
     sampled: list[SampledRow]
-    """One entry for each scheduled row with `samples`, in plan order."""
+    """One entry for each scheduled row with `samples`, in plan order; that of a failed row has its error."""
     prompt_logprobs: list[RowPromptLogprobs] = []
+    failed: list[FailedRow] = []

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -13,12 +13,15 @@ from paddock.engine.distributed.seat import Seat
 from paddock.engine.distributed.topology import Topology
 from paddock.engine.executor.base import MaskSource
 from paddock.engine.executor.plan import StepPlan, StepResult
+from paddock.engine.lora.adapter import Adapter
 from paddock.engine.models.shape import ModelShape
 from paddock.engine.settings import EngineSettings
 from paddock.engine.worker.worker import Worker
 
 if TYPE_CHECKING:
     from paddock.engine.config import ServeConfig
+
+T = TypeVar("T")
 
 
 class UniExecutor:
@@ -45,11 +48,30 @@ class UniExecutor:
     def available_cache_bytes(self) -> int:
         return self.worker.available_cache_bytes()
 
+    def step_bytes(self) -> int:
+        return self.worker.step_bytes
+
     def held_bytes(self) -> tuple[int, int]:
         return self.worker.weight_bytes, self.worker.bytes_per_block()
 
     def initialize_cache(self, num_blocks: int) -> None:
         self.worker.initialize_cache(num_blocks)
+
+    def hold_adapter(self, adapter: Adapter) -> str | None:
+        return self._after_steps(lambda: self.worker.hold_adapter(adapter))
+
+    def drop_adapter(self, number: int) -> None:
+        self._after_steps(lambda: self.worker.drop_adapter(number))
+
+    def _after_steps(self, order: Callable[[], T]) -> T:
+        """Without a thread no step is under way between `collect` and `submit`."""
+        return order() if self._thread is None else self._thread.submit(order).result()
+
+    def sleep(self, level: int) -> None:
+        self._after_steps(lambda: self.worker.sleep(level))
+
+    def wake_up(self, num_blocks: int) -> None:
+        self._after_steps(lambda: self.worker.wake_up(num_blocks))
 
     @property
     def num_stages(self) -> int:

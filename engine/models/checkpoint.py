@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from paddock.engine.models.errors import CheckpointError
 from paddock.engine.models.hf_config import CONFIG_FILE, TOKENIZER_CONFIG_FILE, read_json
@@ -26,6 +26,13 @@ WITH_CODE = [*CODE_FILES, "*.tiktoken"]
 """What `--trust-remote-code` adds: the code, and the vocabulary that is read by code alone."""
 
 
+class Downloadable(Protocol):
+    """A repository, or what stands for one."""
+
+    def download(self, patterns: list[str], ignored: tuple[str, ...] = ()) -> Path:
+        """The folder with the files that match."""
+
+
 def resolve_model(model: "ModelConfig", load: "LoadConfig") -> Path:
     """The folder of the model's files, downloaded with a progress bar when `model.model` is a hub repository.
 
@@ -36,14 +43,14 @@ def resolve_model(model: "ModelConfig", load: "LoadConfig") -> Path:
         raise CheckpointError("no model is given; name a local folder or a Hugging Face repository.")
     source = _repository(model.model, "model", model.revision, "--revision", model, load)
     local = source.folder()
-    folder = local or _download_weights(source, options, _config_files(model))
+    folder = local or download_model(source, options, trust_remote_code=model.trust_remote_code)
     if model.code_revision is not None:
         check_code_revision(model, _code_references(folder), local=local is not None)
     return folder
 
 
-def _config_files(model: "ModelConfig") -> list[str]:
-    return CONFIG_FILES + WITH_CODE if model.trust_remote_code else CONFIG_FILES
+def _config_files(trust_remote_code: bool) -> list[str]:
+    return CONFIG_FILES + WITH_CODE if trust_remote_code else CONFIG_FILES
 
 
 def _code_references(folder: Path) -> list[str]:
@@ -65,7 +72,7 @@ def resolve_tokenizer(model: "ModelConfig", load: "LoadConfig", model_path: Path
         return model_path
     name = model.tokenizer or model.model
     source = _repository(name, "--tokenizer", model.tokenizer_revision, "--tokenizer-revision", model, load)
-    return source.folder() or source.download(_config_files(model))
+    return source.folder() or source.download(_config_files(model.trust_remote_code))
 
 
 def resolve_config_path(model: "ModelConfig", load: "LoadConfig") -> "ModelConfig":
@@ -90,8 +97,9 @@ def _repository(
     return Repository(name, flag, revision, revision_flag, model.hf_token, load.download_dir, ignored)
 
 
-def _download_weights(source: Repository, options: LoadOptions, config_files: list[str]) -> Path:
+def download_model(source: Downloadable, options: LoadOptions, *, trust_remote_code: bool) -> Path:
     """No more than the load format reads: a repository may hold the same weights in several layouts."""
+    config_files = _config_files(trust_remote_code)
     match options.load_format:
         case "dummy":
             return source.download(config_files)

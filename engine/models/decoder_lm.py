@@ -64,9 +64,16 @@ class DecoderLM(CausalLM):
             yield from self.embed_tokens.weight_targets(self.embedding_name)
         for index, layer in zip(self.layer_numbers, self.layers, strict=True):
             yield from layer.weight_targets(f"{self.layers_name}.{index}")
-        if self.norm is not None and self.lm_head is not None:
+        if self.norm is not None:
             yield from self.norm.weight_targets(self.norm_name)
+        if self.lm_head is not None:
             yield from self.lm_head.weight_targets(self.head_name)
+
+    def drop_head(self) -> None:
+        """For a model that pools; call before loading. `logits` is then nobody's to call."""
+        self.lm_head = None
+        if not self.place.is_first_stage:
+            self.embed_tokens = None
 
     def pack(self) -> None:
         """One layer at a time, so that at most one weight exists twice."""

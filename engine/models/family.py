@@ -33,6 +33,9 @@ class Family:
     quantizations: tuple[str, ...] = ()
     """Methods of `quantization_config` whose weights the family's class reads."""
 
+    rounds_weights: bool = True
+    """Whether `--quantization int8` and `int4` find all of its large weights: not those of experts."""
+
     base_prefix: str = ""
     """Of all tensors but the head's; checkpoints of the base model alone leave it out."""
 

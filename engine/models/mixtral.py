@@ -15,7 +15,7 @@ class MixtralLayer(DecoderLayer):
 
 class MixtralForCausalLM(DecoderLM):
     def decoder_layer(self, shape: ModelShape, layer: int, place: Placement) -> DecoderLayer:
-        num_experts = shape.fields.count("num_local_experts", 8)
+        num_experts = shape.fields.count("num_local_experts")
         choose = softmax_top_k(
             shape.fields.count("num_experts_per_tok", 2, maximum=num_experts), renormalize=True
         )

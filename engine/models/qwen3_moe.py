@@ -23,7 +23,7 @@ def _feed_forward(shape: ModelShape, layer: int, place: Placement) -> FeedForwar
     step = fields.count("decoder_sparse_step", 1)
     if layer in fields.indices("mlp_only_layers") or (layer + 1) % step:
         return GatedMLP(shape, place, bias=False)
-    num_experts = fields.count("num_experts", fields.count("num_local_experts", 128))
+    num_experts = fields.count("num_experts")
     choose = softmax_top_k(
         fields.count("num_experts_per_tok", 8, maximum=num_experts), renormalize=fields.flag("norm_topk_prob")
     )

@@ -23,10 +23,12 @@ NATIVE_FAMILIES: dict[str, Family] = {
     "DeepseekV2ForCausalLM": Family(
         f"{HERE}.deepseek:DeepseekV2ForCausalLM",
         defaults={"first_k_dense_replace": 0, "n_shared_experts": 2},
+        rounds_weights=False,
     ),
     "DeepseekV3ForCausalLM": Family(
         f"{HERE}.deepseek:DeepseekV3ForCausalLM",
         defaults={"first_k_dense_replace": 3, "n_shared_experts": 1},
+        rounds_weights=False,
     ),
     "GPT2LMHeadModel": Family(
         f"{HERE}.gpt2:GPT2LMHeadModel",
@@ -70,15 +72,22 @@ NATIVE_FAMILIES: dict[str, Family] = {
     ),
     "GptOssForCausalLM": Family(
         f"{HERE}.gpt_oss:GptOssForCausalLM",
-        defaults={"attention_bias": True, "head_dim": 64, "rms_norm_eps": 1e-5, "sliding_window": 128},
+        defaults={
+            "attention_bias": True, "head_dim": 64, "rms_norm_eps": 1e-5, "sliding_window": 128,
+            "num_local_experts": 128,
+        },
         windows="layer types",
         full_layer_every=2,
         quantizations=("mxfp4",),
+        rounds_weights=False,
     ),
     "LlamaForCausalLM": Family(f"{HERE}.llama:LlamaForCausalLM"),
     "MistralForCausalLM": Family(f"{HERE}.llama:LlamaForCausalLM", windows="every layer"),
     "MixtralForCausalLM": Family(
-        f"{HERE}.mixtral:MixtralForCausalLM", defaults={"rms_norm_eps": 1e-5}, windows="every layer"
+        f"{HERE}.mixtral:MixtralForCausalLM",
+        defaults={"rms_norm_eps": 1e-5, "num_local_experts": 8},
+        windows="every layer",
+        rounds_weights=False,
     ),
     "OPTForCausalLM": Family(
         f"{HERE}.opt:OPTForCausalLM",
@@ -98,7 +107,13 @@ NATIVE_FAMILIES: dict[str, Family] = {
     "Qwen3ForCausalLM": Family(
         f"{HERE}.qwen3:Qwen3ForCausalLM", defaults={"head_dim": 128}, windows="opt-in"
     ),
-    "Qwen3MoeForCausalLM": Family(f"{HERE}.qwen3_moe:Qwen3MoeForCausalLM", windows="opt-in"),
+    "Qwen3MoeForCausalLM": Family(
+        f"{HERE}.qwen3_moe:Qwen3MoeForCausalLM",
+        aliases={"num_experts": ("num_local_experts",)},
+        defaults={"num_experts": 128},
+        windows="opt-in",
+        rounds_weights=False,
+    ),
 }  # fmt: skip
 
 

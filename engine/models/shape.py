@@ -11,9 +11,12 @@ from paddock.engine.models.fields import ConfigFields
 from paddock.engine.models.generic_shape import FAMILY as GENERIC
 from paddock.engine.models.generic_shape import generic_fields
 from paddock.engine.models.hf_config import read_json, read_model_config
+from paddock.engine.models.quantization import Quantization
 from paddock.engine.models.registry import CAUSAL_LM_ENDINGS, NATIVE_FAMILIES, family_of
 from paddock.engine.models.remote_code import MODEL, TrustedCode, auto_map, refusal
 from paddock.engine.models.rope import RopeShape
+from paddock.engine.pooling.architectures import pooling_architecture
+from paddock.engine.pooling.plan import PoolingPlan
 
 if TYPE_CHECKING:
     from paddock.engine.config import ModelConfig
@@ -52,23 +55,33 @@ class ModelShape:
     native: bool = True
     """Whether the engine's own code runs it, and not transformers'."""
 
+    quantization: Quantization = field(default_factory=Quantization)
+
     code: TrustedCode | None = field(default=None, compare=False, repr=False)
     """Whose code may run with it; None for nobody's but the engine's and transformers'."""
+
+    pooling: PoolingPlan | None = None
+    """What is made of its hidden states; None for a model that generates. `architecture` is then the body's."""
 
     @property
     def context_length(self) -> int:
         """Tokens that the model can place: its own positions, stretched as its rope scaling says."""
-        return self.rope.context_length(self.max_position_embeddings)
+        unused = 0 if self.pooling is None else self.pooling.position_offset
+        return self.rope.context_length(self.max_position_embeddings - unused)
 
     @staticmethod
     def read(path: Path, config: "ModelConfig") -> "ModelShape":
         """Raises `CheckpointError` when `path` is no checkpoint that can be served."""
         fields, source = read_model_config(path, config)
         architecture = _architecture(fields, source)
-        family = _family(architecture, fields, source, config)
+        pooling = PoolingPlan.read(path, architecture, fields, source, config)
+        if pooling is not None:
+            architecture = pooling.body
+        family = _family(architecture, fields, source, config, pooling)
         stated, native = fields, family is not GENERIC
         fields = family.canonical(fields) if native else generic_fields(fields)
         _refuse_unsupported(fields, family, source)
+        quantization = Quantization.read(fields, family, config.quantization, source, native=native)
         hidden_size = _count(fields, "hidden_size", source)
         num_layers = _count(fields, "num_hidden_layers", source)
         num_heads = _count(fields, "num_attention_heads", source)
@@ -100,7 +113,9 @@ class ModelShape:
             activation=fields.get("hidden_act") or "silu",
             fields=ConfigFields(fields if native else stated, source),
             native=native,
+            quantization=quantization,
             code=TrustedCode.given(config),
+            pooling=pooling,
         )
 
 
@@ -111,8 +126,17 @@ def _architecture(fields: Mapping[str, Any], source: str) -> str:
     return names[0]
 
 
-def _family(architecture: str, fields: Mapping[str, Any], source: str, config: "ModelConfig") -> Family:
+def _family(
+    architecture: str,
+    fields: Mapping[str, Any],
+    source: str,
+    config: "ModelConfig",
+    pooling: PoolingPlan | None,
+) -> Family:
     """Classes of the model's own repository may have any name; which others transformers has, is seen when loading."""
+    known = None if pooling is None else pooling_architecture(architecture)
+    if known is not None:
+        return known.family
     code = auto_map(fields, source).get(MODEL)
     named_as_usual = architecture in NATIVE_FAMILIES or architecture.endswith(CAUSAL_LM_ENDINGS)
     if code is None or named_as_usual or config.model_impl == "vllm":
@@ -147,12 +171,6 @@ def _refuse_unsupported(fields: Mapping[str, Any], family: Family, source: str) 
     if family.activations and activation not in family.activations:
         raise CheckpointError(
             f"{source}: hidden_act {activation!r} is not supported; use {' or '.join(map(repr, family.activations))}."
-        )
-    quantization = fields.get("quantization_config")
-    method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization
-    if quantization and method not in family.quantizations:
-        raise CheckpointError(
-            f"{source}: quantization_config {method!r} is not supported yet; use the unquantized checkpoint."
         )
 
 

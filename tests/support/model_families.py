@@ -139,9 +139,14 @@ VARIANTS = (
 
 
 def make_model(name: str) -> Any:
+    """The family's model, with random weights."""
+    return peaked_model(CONFIGS[name](), len(name))
+
+
+def peaked_model(config: Any, seed: int) -> Any:
     """Weights wide enough that logits are peaked: near-ties would make greedy tests a matter of rounding."""
-    torch.manual_seed(len(name))
-    model = AutoModelForCausalLM.from_config(CONFIGS[name](), dtype=torch.float32)
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     for parameter_name, parameter in model.named_parameters():
         if parameter.dim() >= 2:
             is_embedding = any(word in parameter_name for word in ("embed", "wte", "wpe"))

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from paddock.engine.models.transformers_backend.custom_class import first_line
 from paddock.engine.models.transformers_backend.model import TransformersCausalLM
 from paddock.engine.models.transformers_backend.probe import check_against_itself
 from paddock.engine.models.transformers_backend.refusal import Unsupported
+from paddock.engine.models.transformers_backend.sharding import Sharding, sharded
 from paddock.engine.models.transformers_backend.support import check_config
 from paddock.engine.weights.files import some
 
@@ -36,7 +38,8 @@ def load_with_transformers(
     try:
         _check_place(place)
         kind, config = _class_and_config(shape, path, download_dir)
-        model = _proved(_load(shape, path, place, seed, kind, config, random_weights), shape.vocab_size)
+        loaded = _load(shape, path, place, seed, kind, config, random_weights)
+        model = _proved(loaded, shape.vocab_size, place)
     except Unsupported as reason:
         raise CheckpointError(
             f"{path}: {shape.architecture} cannot run through transformers, because {reason}."
@@ -45,10 +48,10 @@ def load_with_transformers(
     return model, sum(parameter.nbytes for parameter in model.parameters())
 
 
-def _proved(loaded: Any, vocab_size: int) -> TransformersCausalLM:
+def _proved(loaded: Any, vocab_size: int, place: Placement) -> TransformersCausalLM:
     try:
         model = TransformersCausalLM(loaded)
-        check_against_itself(model, vocab_size)
+        check_against_itself(model, vocab_size, place)
     except Unsupported:
         raise
     except Exception as error:
@@ -62,8 +65,6 @@ def _check_place(place: Placement) -> None:
         raise Unsupported(
             "only the engine's own models are split into pipeline stages; use --tensor-parallel-size"
         )
-    if place.size > 1:
-        raise Unsupported("only the engine's own models are split over ranks; use --tensor-parallel-size 1")
 
 
 def _class_and_config(
@@ -88,25 +89,31 @@ def _load(
     config: PretrainedConfig,
     random_weights: bool,
 ) -> Any:
+    sharding = Sharding(place) if place.size > 1 else None
+    if sharding is not None:
+        kind = sharded(kind, sharding)
     try:
         if random_weights:
             config._attn_implementation = NAME
             torch.manual_seed(seed)
             return kind._from_config(config, dtype=place.dtype).to(place.device).eval()
-        model, found = kind.from_pretrained(
-            path,
-            config=config,
-            dtype=place.dtype,
-            attn_implementation=NAME,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
+        with sharding.loading() if sharding is not None else nullcontext():
+            model, found = kind.from_pretrained(
+                path,
+                config=config,
+                dtype=place.dtype,
+                attn_implementation=NAME,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
     except Unsupported:
         raise
     except Exception as error:
         raise _cannot_load(shape, path, error) from error
     _refuse_unfilled(found["missing_keys"], path)
+    if sharding is not None:
+        sharding.check(model)
     return model.to(place.device).eval()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from paddock.engine.layers.placement import Placement
 from paddock.engine.models.transformers_backend.attention import NAME
 from paddock.engine.models.transformers_backend.model import TransformersCausalLM
 from paddock.engine.models.transformers_backend.refusal import Unsupported
@@ -24,8 +25,8 @@ TOLERANCE = {torch.float32: 2e-3, torch.bfloat16: 0.06, torch.float16: 0.02}
 
 
 @torch.inference_mode()
-def check_against_itself(model: TransformersCausalLM, vocab_size: int) -> None:
-    """Raises `Unsupported`. Unbinds the cache."""
+def check_against_itself(model: TransformersCausalLM, vocab_size: int, place: Placement) -> None:
+    """Raises `Unsupported`. Unbinds the cache. Tensor-parallel peers call it at the same time."""
     device = next(model.parameters()).device
     dtype = next(model.parameters()).dtype
     random = torch.Generator().manual_seed(0)
@@ -37,6 +38,11 @@ def check_against_itself(model: TransformersCausalLM, vocab_size: int) -> None:
         raise Unsupported(
             f"over the paged cache its logits differ from those under transformers' own attention (by {error:.2g} "
             "of their size): it uses positions, masks or state in a way of its own"
+        )
+    if not torch.equal(found, place.take_from_first(found.clone())):
+        raise Unsupported(
+            "its ranks come to different logits: its tensor-parallel plan leaves something unsummed; use "
+            "--tensor-parallel-size 1"
         )
 
 

@@ -10,6 +10,7 @@ from serving import free_port
 from waiting import until
 
 from paddock import __version__
+from paddock.engine.distributed import vitality
 from paddock.engine.distributed.control_hub import ControlHub
 from paddock.engine.distributed.control_link import ControlLink, LeaderLostError, RefusedError
 from paddock.engine.distributed.messages import Join, Welcome
@@ -147,6 +148,33 @@ def test_a_member_that_falls_silent_is_lost_and_the_others_are_told(group):
     assert "rank 1 on node 0 (here, pid 77) has not been heard for" in reason
     assert ended == [reason]
     assert zmq.select([hub.alarm], [], [], 0)[0] == [hub.alarm]
+
+
+def test_a_leader_that_was_held_up_itself_takes_nobody_for_silent(group, monkeypatch):
+    monkeypatch.setattr(vitality, "SILENCE_SECONDS", 0.8)
+    hub = group.lead()
+    members = [group.link(f"rank-{rank}") for rank in (1, 2)]
+    for rank, link in enumerate(members, 1):
+        group.join(link, join_of(rank=rank))
+    hub.begin()
+    hub.serve()
+    rounds, limit = [], time.monotonic() + 1.2
+
+    def hold_up_once():
+        until(lambda: rounds or time.monotonic() > limit, seconds=10, what="longer than silence is borne")
+        rounds.append(time.monotonic())
+
+    hub._dead_child = hold_up_once
+    with group.beating(members[0]), group.beating(members[1]):
+        until(lambda: len(rounds) > 3, seconds=10, what="the hub to have looked at everyone again")
+
+        assert hub.failure is None
+
+
+def test_only_what_exceeds_the_usual_time_between_two_looks_is_a_pause():
+    pauses = vitality.OwnPauses()
+
+    assert [pauses.until(now) for now in (5.0, 5.1, 8.1, 8.2)] == [0, 0, pytest.approx(3), 0]
 
 
 def test_a_member_notices_that_the_leader_falls_silent(group):

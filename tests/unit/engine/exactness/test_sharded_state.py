@@ -32,12 +32,13 @@ def parameters(folder, place, *, sharded=False):
     """Every parameter of one rank, before it is packed."""
     config = parse_serve([str(folder), *(SHARDED if sharded else ())], {})
     shape = ModelShape.read(folder, config.model)
-    targets = list(model_class(shape.architecture)(shape, place, 64).weight_targets())
+    model = model_class(shape.architecture)(shape, place, 64)
+    targets = list(model.weight_targets())
     options = LoadOptions.read(config.load)
     if sharded:
         fill_from_rank_files(targets, folder, options, place, shape)
     else:
-        fill_from_checkpoint(targets, folder, options, shape)
+        fill_from_checkpoint(model, folder, options, shape)
     return [(target.name, target.destination) for target in targets]
 
 

@@ -122,8 +122,8 @@ def test_eos_comes_from_both_files(read, own, generation, expected):
     ("changes", "message"),
     [
         (
-            {"architectures": ["BertModel"]},
-            "architecture 'BertModel' is not supported; supported: .*Llama.*Qwen3",
+            {"architectures": ["ViTModel"]},
+            "architecture 'ViTModel' is not supported; supported: .*Llama.*Qwen3",
         ),
         ({"architectures": ...}, "architectures is .*; it must name the model's class"),
         ({"num_hidden_layers": ...}, "num_hidden_layers is None; expected a whole number of at least 1"),
@@ -139,7 +139,7 @@ def test_eos_comes_from_both_files(read, own, generation, expected):
             "partial_rotary_factor 0.5",
         ),
         ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported"),
-        ({"quantization_config": {"quant_method": "awq"}}, "quantization_config 'awq' is not supported yet"),
+        ({"quantization_config": {"quant_method": "hqq"}}, "quantization_config 'hqq' is not supported here"),
         ({"torch_dtype": "float8"}, "dtype 'float8' is not supported"),
     ],
 )
