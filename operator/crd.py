@@ -17,6 +17,7 @@ import yaml
 
 from paddock.engine.config.schema import cross_group_rules, dialect_rules, dialect_schemas, group_schemas
 from paddock.operator import resource
+from paddock.operator.adapters import adapters_rules, adapters_schemas
 from paddock.operator.source import model_rules, source_schemas
 
 Schema = dict[str, Any]
@@ -125,6 +126,11 @@ def _spec_schema() -> Schema:
         "properties": {**source_schemas(), **model["properties"]},
         "x-kubernetes-validations": [*model.get("x-kubernetes-validations", ()), *model_rules()],
     }
+    lora = groups["lora"]
+    with_adapters = lora | {
+        "properties": {**adapters_schemas(), **lora["properties"]},
+        "x-kubernetes-validations": [*lora.get("x-kubernetes-validations", ()), *adapters_rules()],
+    }
     return {
         "type": "object",
         "description": "What to serve and how: the serve arguments by group, and how pods are run.",
@@ -132,6 +138,7 @@ def _spec_schema() -> Schema:
         "properties": {
             **groups,
             "model": required_model,
+            "lora": with_adapters,
             **dialect_schemas(),
             **{name: _whole_default(schema) for name, schema in resource.operator_spec_schema().items()},
         },

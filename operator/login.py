@@ -21,8 +21,8 @@ import yaml
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TOKEN_SECONDS = 60.0
-Requested = Callable[[str, int, bool], None]
-"""Told of each request: verb, HTTP status (0 when no answer came), whether it is a watch."""
+Requested = Callable[[str, int, str], None]
+"""Told of each request: verb, HTTP status (0 when no answer came), path and query."""
 
 
 class LoginError(Exception):
@@ -145,13 +145,12 @@ def open_session(credentials: Credentials, requested: Requested) -> aiohttp.Clie
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         request.headers.update(bearer.headers())
-        is_watch = "watch" in request.url.query
         try:
             response = await handler(request)
         except BaseException:
-            requested(request.method, 0, is_watch)
+            requested(request.method, 0, request.url.path_qs)
             raise
-        requested(request.method, response.status, is_watch)
+        requested(request.method, response.status, request.url.path_qs)
         return response
 
     return aiohttp.ClientSession(

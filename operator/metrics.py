@@ -75,10 +75,10 @@ class Metrics:
         )
         self._gauge("paddock_operator_loop_lag_seconds", "Lateness of the event loop", lambda: vitals.lag)
 
-    def requested(self, verb: str, code: int, is_watch: bool) -> None:
+    def requested(self, verb: str, code: int, path: str) -> None:
         """One finished request of either thread."""
         self.requests.labels(verb, code).inc()
-        if is_watch:
+        if "watch=true" in path:
             self._vitals.last_watch_request = time.monotonic()
 
     def follow_queue(self, depth: Callable[[], float], oldest_seconds: Callable[[], float]) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from paddock.engine.config.schema import dialect_schemas
+from paddock.operator.adapters import ADAPTERS, Adapter, Adapters
 from paddock.operator.autoscaling import Autoscaling
 from paddock.operator.part import Duration, Part, rules
 from paddock.operator.placement import LabelSelector
@@ -249,6 +250,11 @@ class InferenceService:
         """The operator's own part of the spec. Raises pydantic.ValidationError naming field and rule."""
         fields = (field.alias or name for name, field in OperatorSpec.model_fields.items())
         return OperatorSpec.model_validate({name: self.spec[name] for name in fields if name in self.spec})
+
+    def adapters(self) -> list[Adapter]:
+        """Those to mount. Raises pydantic.ValidationError."""
+        given = (self.spec.get("lora") or {}).get(ADAPTERS)
+        return Adapters.model_validate({ADAPTERS: given}).adapters or []
 
     def source(self) -> Source:
         """How the model is downloaded. Raises pydantic.ValidationError."""

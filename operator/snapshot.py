@@ -18,7 +18,8 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Pod:
-    """A live pod of the service. `stopping`: it has been told to stop. `scheme`: it speaks http or https.
+    """A live pod of the service. `stopping`: it has been told to stop. `controlled`: a StatefulSet keeps it, or kept it
+    until the garbage collector comes. `scheme`: it speaks http or https.
     `answers_alone`: it serves the API for its own engines, whatever becomes of the rest of its group. `metrics`: where
     it tells of itself, empty where it does not.
     """
@@ -30,6 +31,7 @@ class Pod:
     revision: str
     ready: bool
     stopping: bool
+    controlled: bool = True
     problem: Problem | None = None
     scheme: str = "http"
     answers_alone: bool = False
@@ -47,6 +49,7 @@ class Pod:
             revision=labels.get(REVISION, ""),
             ready=is_ready(body),
             stopping="deletionTimestamp" in meta,
+            controlled=any(owner.get("controller") for owner in meta.get("ownerReferences") or ()),
             problem=problem_of(body, warnings),
             scheme=_scheme(body),
             answers_alone=EACH_ANSWERS.items() <= labels.items(),
@@ -82,6 +85,11 @@ class Snapshot:
 
     def pods_of(self, index: int) -> list[Pod]:
         return [pod for pod in self.pods if pod.group == index]
+
+    def abandoned(self) -> list[Pod]:
+        """Pods that stay although their StatefulSet went (`kubectl delete --cascade=orphan`): nothing else ends them."""
+        alone = (pod for pod in self.pods if not pod.controlled and pod.group not in self.stateful_sets)
+        return [pod for pod in alone if not pod.stopping]
 
     def problems(self) -> list[Problem]:
         """Every problem there is: conflicts, then those of pods by group, then StatefulSets without pods."""

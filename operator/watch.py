@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import kopf
@@ -18,7 +19,7 @@ import kopf
 from paddock.operator.children import CHILDREN, Children, News
 from paddock.operator.client import Api, ApiError
 from paddock.operator.kopf_loop import run_kopf
-from paddock.operator.login import Credentials
+from paddock.operator.login import Credentials, Requested
 from paddock.operator.metrics import Metrics, Vitals
 from paddock.operator.relisting import Relisting
 from paddock.operator.resource import GROUP, KIND, PLURAL, VERSION
@@ -45,6 +46,17 @@ def is_own_echo(event_type: str | None, body: Mapping[str, Any]) -> bool:
 def is_chatter(event_type: str | None, kind: str) -> bool:
     """Whether news need no look: an autoscaler writes down what it sees every few seconds."""
     return kind == "HorizontalPodAutoscaler" and event_type != "DELETED"
+
+
+def kind_begun(code: int, path: str) -> str | None:
+    """The kind of child whose watch this request of kopf's begins, with a list; None for any other request.
+
+    A list may be empty, so what it shows would not tell.
+    """
+    asked = urlsplit(path)
+    is_list = code == 200 and not {"watch", "continue"} & set(parse_qs(asked.query))
+    plural = asked.path.rpartition("/")[2]
+    return next((kind for kind, names in CHILDREN.items() if is_list and names[2] == plural), None)
 
 
 def handlers(metrics: Metrics, enqueue: Enqueue, hear: Hear) -> kopf.OperatorRegistry:
@@ -138,8 +150,13 @@ class Watcher:
         def hear_there(event_type: str | None, news: News) -> None:
             loop.call_soon_threadsafe(self._hear, event_type, news, enqueue)
 
+        def requested(verb: str, code: int, path: str) -> None:
+            self._metrics.requested(verb, code, path)
+            if kind := kind_begun(code, path):
+                loop.call_soon_threadsafe(self._lists.want, kind)
+
         registry = handlers(self._metrics, enqueue_there, hear_there)
-        thread = asyncio.create_task(asyncio.to_thread(self._kopf, registry, stop))
+        thread = asyncio.create_task(asyncio.to_thread(self._kopf, registry, requested, stop))
         try:
             await asyncio.shield(thread)
         except asyncio.CancelledError:
@@ -147,8 +164,6 @@ class Watcher:
             raise
 
     def _hear(self, event_type: str | None, news: News, enqueue: Enqueue) -> None:
-        if event_type is None:
-            self._lists.want(news.kind)
         concerned = (
             self._children.lost(news.place, news.uid, news.version)
             if event_type == "DELETED"
@@ -157,8 +172,8 @@ class Watcher:
         for key in () if is_chatter(event_type, news.kind) else concerned:
             enqueue(key, CHILD_DELAY)
 
-    def _kopf(self, registry: kopf.OperatorRegistry, stop: threading.Event) -> None:
+    def _kopf(self, registry: kopf.OperatorRegistry, requested: Requested, stop: threading.Event) -> None:
         try:
-            run_kopf(registry, self._credentials, self._metrics.requested, self._namespaces, stop)
+            run_kopf(registry, self._credentials, requested, self._namespaces, stop)
         except Exception as error:
             logger.error("watching failed: %s", error, exc_info=logger.isEnabledFor(logging.DEBUG))

@@ -74,6 +74,8 @@ def plan(
             actions.append(Apply(stateful_set(blueprint, index, template), live))
     for step in steps:
         actions.extend(_act(step, blueprint, seen, template))
+    if not steps and all(group.available for group in seen.groups()):
+        actions.extend(_stop(pod, blueprint) for pod in seen.abandoned())
     return actions + [each for each in unwanted if each.kind not in AUTOSCALERS]
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from paddock.engine.config import ServeConfig, Sourced, SpecError, group_schemas, read_spec, to_argv
+from paddock.operator.plan.adapter_volumes import AdapterVolume, adapter_volumes, with_adapters
 from paddock.operator.plan.configuration import configuration
 from paddock.operator.plan.host_paths import HostPathPolicy
 from paddock.operator.plan.layout import Layout, layout
@@ -25,6 +26,7 @@ from paddock.operator.source import DOWNLOADED
 Read = TypeVar("Read")
 
 DEFAULT_PORT = 8000
+_LORA = "spec.lora"
 _HUB_TOKEN = ("HF_TOKEN", "hf-token")
 _SECRETS = (
     ("frontend", "apiKeySecretRef", "PADDOCK_API_KEY", "api-key"),
@@ -53,6 +55,7 @@ class Blueprint:
     configuration: tuple[Mapping[str, str], ...] = ()
     memory: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    adapters: tuple[AdapterVolume, ...] = ()
 
     @classmethod
     def of(cls, service: InferenceService, host_paths: HostPathPolicy, accelerator: str = "") -> Blueprint:
@@ -85,6 +88,7 @@ class Blueprint:
             ),
             memory=memory,
             warnings=tuple(warnings),
+            adapters=_adapters(service, config, host_paths),
         )
 
 
@@ -94,17 +98,18 @@ def spec_schema() -> dict[str, Any]:
     return {**group_schemas(), **operator_spec_schema()}
 
 
-def _validated(read: Callable[[], Read]) -> Read:
+def _validated(read: Callable[[], Read], where: str = "spec") -> Read:
     try:
         return read()
     except ValidationError as error:
-        lines = [f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        lines = [f"{where}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise Refusal("InvalidSpec", "; ".join(lines)) from error
 
 
 def _serve_config(service: InferenceService, warn: Callable[[str], None]) -> Sourced:
     try:
-        given = read_spec(service.spec, model_path=MODEL_PATH, warn=warn)
+        spec = with_adapters(service.spec, _validated(service.adapters, _LORA))
+        given = read_spec(spec, model_path=MODEL_PATH, warn=warn)
     except SpecError as error:
         raise Refusal(
             "InvalidSpec", "; ".join(f"{path}: {message}" for path, message in error.errors)
@@ -119,6 +124,20 @@ def _arguments(service: InferenceService, config: ServeConfig) -> tuple[str, ...
     named = () if config.model.served_model_name else ("--served-model-name", service.name)
     of_folder = config.model.model_copy(update={"revision": None})
     return (*named, *to_argv(config.model_copy(update={"model": of_folder})))
+
+
+def _adapters(
+    service: InferenceService, config: ServeConfig, host_paths: HostPathPolicy
+) -> tuple[AdapterVolume, ...]:
+    adapters = _validated(service.adapters, _LORA)
+    for adapter in adapters:
+        if adapter.name in (config.model.served_model_name or (service.name,)):
+            raise Refusal(
+                "InvalidSpec",
+                f"spec.lora.adapters: {adapter.name} is the name of the model; requests choose by name, so give the adapter "
+                "another",
+            )
+    return adapter_volumes(adapters, host_paths)
 
 
 def _source(

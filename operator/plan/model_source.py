@@ -28,56 +28,50 @@ class ModelSource:
         return {**mount, "subPath": self.sub_path} if self.sub_path else mount
 
 
-def model_source(uri: str, host_paths: HostPathPolicy) -> ModelSource:
-    """The volume for `uri`. Raises Refusal for an address that cannot be served here."""
+def model_source(uri: str, host_paths: HostPathPolicy, field: str = "spec.model.uri") -> ModelSource:
+    """The volume for `uri`, which stands in `field`. Raises Refusal for an address that cannot be served here."""
     scheme, _, rest = uri.partition("://")
     match scheme:
         case "file":
-            return _host_path(unquote(rest), host_paths)
+            return _host_path(unquote(rest), host_paths, field)
         case "pvc":
-            return _claim(unquote(rest))
+            return _claim(unquote(rest), field)
         case "oci":
-            return _image(uri)
-    raise Refusal(
-        "UnsupportedModelSource", f"spec.model.uri: {uri!r} is not an address of a model: {_SUPPORTED}"
-    )
+            return _image(uri, field)
+    raise Refusal("UnsupportedModelSource", f"{field}: {uri!r} is not an address of a model: {_SUPPORTED}")
 
 
-def _host_path(path: str, host_paths: HostPathPolicy) -> ModelSource:
+def _host_path(path: str, host_paths: HostPathPolicy, field: str) -> ModelSource:
     if not path.startswith("/") or ".." in path.split("/"):
-        raise Refusal(
-            "InvalidModelSource", f"spec.model.uri: file://{path} must hold an absolute path without .."
-        )
+        raise Refusal("InvalidModelSource", f"{field}: file://{path} must hold an absolute path without ..")
     path = posixpath.normpath(path)
-    host_paths.check(path, "spec.model.uri")
+    host_paths.check(path, field)
     return ModelSource({"name": "model", "hostPath": {"path": path, "type": "Directory"}})
 
 
-def _claim(rest: str) -> ModelSource:
+def _claim(rest: str, field: str) -> ModelSource:
     claim, _, folder = rest.partition("/")
     if not claim:
-        raise Refusal(
-            "InvalidModelSource", "spec.model.uri: a pvc:// address is pvc://CLAIM or pvc://CLAIM/FOLDER"
-        )
+        raise Refusal("InvalidModelSource", f"{field}: a pvc:// address is pvc://CLAIM or pvc://CLAIM/FOLDER")
     volume = {"name": "model", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
-    return ModelSource(volume, _folder(folder), claim)
+    return ModelSource(volume, _folder(folder, field), claim)
 
 
-def _image(uri: str) -> ModelSource:
+def _image(uri: str, field: str) -> ModelSource:
     parts = urlsplit(uri)
     unknown = sorted(set(parse_qs(parts.query)) - {"path"})
     if unknown:
         raise Refusal(
-            "InvalidModelSource", f"spec.model.uri: unknown parameter {unknown[0]!r}; only ?path= is known"
+            "InvalidModelSource", f"{field}: unknown parameter {unknown[0]!r}; only ?path= is known"
         )
     volume = {
         "name": "model",
         "image": {"reference": parts.netloc + parts.path, "pullPolicy": "IfNotPresent"},
     }
-    return ModelSource(volume, _folder(parse_qs(parts.query).get("path", [""])[0]))
+    return ModelSource(volume, _folder(parse_qs(parts.query).get("path", [""])[0], field))
 
 
-def _folder(path: str) -> str:
+def _folder(path: str, field: str) -> str:
     if ".." in path.split("/"):
-        raise Refusal("InvalidModelSource", f"spec.model.uri: folder {path!r} must not contain ..")
+        raise Refusal("InvalidModelSource", f"{field}: folder {path!r} must not contain ..")
     return path.strip("/")

@@ -53,6 +53,7 @@ def pod_template(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
             **_download(blueprint, rendering),
             "volumes": [
                 _model(blueprint, rendering).volume,
+                *(adapter.volume for adapter in blueprint.adapters),
                 {"name": "tmp", "emptyDir": {}},
                 *volumes,
                 *_listed(wanted.volumes),
@@ -75,6 +76,7 @@ def _container(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
         **resources(blueprint, rendering),
         "volumeMounts": [
             _model(blueprint, rendering).mount,
+            *(adapter.mount for adapter in blueprint.adapters),
             {"name": "tmp", "mountPath": "/tmp"},
             *mounts,
             *_listed(wanted.volume_mounts),

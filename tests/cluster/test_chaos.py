@@ -239,6 +239,46 @@ def test_deletions_that_no_watch_showed_are_noticed(
 
 
 @pytest.mark.long
+def test_replicas_stay_as_scaled_through_edits_and_a_restart(space: Kubectl) -> None:
+    specs = {"s0": idle_service("s0")}
+    with ExitStack() as stack:
+        operator = run_operator(stack, space)
+        space.apply(specs["s0"])
+        settled(space, specs)
+        space.run("scale", "infsvc/s0", "--replicas=3")
+        specs["s0"]["spec"]["replicas"] = 3
+        settled(space, specs)
+        groups = identities(space)
+
+        edit_in_place(space, "s0")
+        settled(space, specs)
+        operator.process.kill()
+        operator.process.wait()
+        free_lease(space)
+        following = run_operator(stack, space)
+        until(lambda: leads(following), seconds=60, what="the next operator to lead")
+        edit_in_place(space, "s0")
+        settled(space, specs)
+
+        assert space.get("infsvc", "s0")["spec"]["replicas"] == 3
+        assert len(groups) == 3
+        assert identities(space) == groups
+
+
+def identities(space: Kubectl) -> list[tuple[str, int]]:
+    """Uid and generation of each StatefulSet: one that was made anew or written in between has others."""
+    found = [each["metadata"] for each in space.list("statefulsets")]
+    return sorted((each["uid"], each["generation"]) for each in found)
+
+
+def edit_in_place(space: Kubectl, name: str) -> None:
+    """Of what rolls no pod, so that there is a pass over a new generation."""
+    surge = space.get("infsvc", name)["spec"]["rollout"].get("maxSurge", 0) + 1
+    patch = json.dumps({"spec": {"rollout": {"maxSurge": surge}}})
+    space.run("patch", f"infsvc/{name}", "--type=merge", "--patch", patch)
+
+
+@pytest.mark.long
 def test_hand_edits_are_undone_and_what_others_added_stays(space: Kubectl, operator: OperatorProcess) -> None:
     specs = {"s0": idle_service("s0")}
     space.apply(*specs.values())

@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
 from asking import reach
 from installed import Cluster, available, engine_pods
 from kubectl import Kubectl, Manifest
@@ -163,15 +164,35 @@ def test_pods_are_protected_by_an_account_a_budget_and_policies_of_their_own(
     assert written == {"tiny": 1, "tiny-pods": 1}
 
 
-def test_a_deleted_companion_is_restored_and_no_pod_restarts(cluster: Cluster, models: Kubectl) -> None:
+def test_a_deleted_or_edited_child_is_restored_and_no_pod_restarts(cluster: Cluster, models: Kubectl) -> None:
     models.apply(inference_service("tiny", cluster.model_uri))
     available(models, "tiny", replicas=1)
     [before] = engine_pods(models, "tiny")
 
     models.run("delete", "networkpolicy,poddisruptionbudget,service", "--all")
+    edit = '{"spec": {"template": {"spec": {"enableServiceLinks": true}}}}'
+    models.run("patch", "statefulset/tiny-0", "--type=merge", "--patch", edit)
 
     for kind, name in (("networkpolicy", "tiny"), ("poddisruptionbudget", "tiny-pods"), ("service", "tiny")):
         models.run("wait", "--for=create", f"{kind}/{name}", "--timeout=30s")
+    links = "jsonpath={.spec.template.spec.enableServiceLinks}=false"
+    models.run("wait", f"--for={links}", "statefulset/tiny-0", "--timeout=30s")
     available(models, "tiny", replicas=1)
     [after] = engine_pods(models, "tiny")
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert after["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+@pytest.mark.long
+def test_a_pod_whose_stateful_set_went_without_it_goes_when_another_serves(
+    cluster: Cluster, models: Kubectl
+) -> None:
+    models.apply(inference_service("tiny", cluster.model_uri))
+    available(models, "tiny", replicas=1)
+
+    models.run("delete", "statefulset/tiny-0", "--cascade=orphan")
+
+    models.run("wait", "--for=create", "pod/tiny-1-0", "--timeout=30s")
+    available(models, "tiny", replicas=1)
+    [pod] = engine_pods(models, "tiny")
+    assert pod["metadata"]["name"] == "tiny-1-0"

@@ -80,7 +80,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         },
         "exactly one of resourceClaimName",
     ),
-    "argument not served yet": ({"lora": {"enableLora": True}}, "enableLora"),
+    "argument not served yet": ({"lora": {"fullyShardedLoras": True}}, "fullyShardedLoras"),
+    "an adapter to download": (
+        {"lora": {"adapters": [{"name": "a", "uri": "hf://team/adapter"}]}},
+        "adapters are mounted, not downloaded",
+    ),
     "unknown load format": ({"load": {"loadFormat": "zip"}}, "spec.load.loadFormat"),
     "drain timeout without a unit": ({"rollout": {"drainTimeout": "soon"}}, "spec.rollout.drainTimeout"),
     "seed as text": ({"model": {"seed": "lucky"}}, "spec.model.seed"),

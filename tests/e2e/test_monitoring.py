@@ -13,6 +13,7 @@ from monitoring import (
     DASHBOARDS,
     Prometheus,
     Query,
+    fixed_targets,
     panel_queries,
     rule_queries,
     variable_queries,
@@ -48,7 +49,7 @@ def operator_target() -> Iterator[str]:
             for result in ("changed", "settled", "failed"):
                 metrics.reconciles.labels(result).inc()
             metrics.reconcile_seconds.observe(0.02)
-            metrics.requested("get", 200, False)
+            metrics.requested("get", 200, "/api/v1/pods")
             metrics.watch_events.labels("pods").inc()
             body = metrics.text()
             self.send_response(200)
@@ -75,7 +76,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, operator_target: str) -
     over = threading.Event()
     with (
         Serve(folder / "log", *FLAGS) as serve,
-        Prometheus(folder, {f"127.0.0.1:{serve.port}": labels, operator_target: {}}) as prometheus,
+        Prometheus(
+            folder, fixed_targets({f"127.0.0.1:{serve.port}": labels, operator_target: {}})
+        ) as prometheus,
         ThreadPoolExecutor(8) as pool,
     ):
         loads = [pool.submit(load, serve.url, over) for _ in range(8)]

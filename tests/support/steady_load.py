@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from asking import reach
 from kubectl import Kubectl
 
 STOP = "/tmp/stop-the-load"
@@ -92,6 +93,7 @@ def steady_load(
     """Streams of exactly `tokens` tokens, from the first until the end of the block. No client ever retries."""
     script = _SCRIPT.format(url=url, clients=clients, tokens=tokens, stop=STOP)
     command = client.argv("exec", "client", "--", "python", "-c", script)
+    reach(client, url)
     tally, started = Tally(), time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

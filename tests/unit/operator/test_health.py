@@ -46,7 +46,7 @@ def test_the_pages_answer() -> None:
     async def scene() -> tuple[int, int, str]:
         state = Vitals()
         metrics = Metrics(state)
-        metrics.requested("GET", 200, False)
+        metrics.requested("GET", 200, "/api/v1/pods")
         metrics.follow_queue(lambda: 3, lambda: 0.5)
         runner = await serve(application(state, metrics), "127.0.0.1", 0)
         base = f"http://127.0.0.1:{runner.addresses[0][1]}"

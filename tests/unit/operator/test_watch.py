@@ -7,7 +7,7 @@ import pytest
 
 from paddock.operator.children import CHILDREN
 from paddock.operator.kopf_loop import settings
-from paddock.operator.watch import is_chatter, is_own_echo
+from paddock.operator.watch import is_chatter, is_own_echo, kind_begun
 
 
 def body(generation: int = 2, observed: int | None = None) -> dict[str, object]:
@@ -31,6 +31,15 @@ def test_only_our_own_status_write_is_ignored(
     event_type: str | None, observed: int | None, echo: bool
 ) -> None:
     assert is_own_echo(event_type, body(2, observed)) is echo
+
+
+@pytest.mark.parametrize(
+    ("code", "query", "kind"),
+    [(200, "", "Pod"), (200, "watch=true", None), (200, "continue=next", None), (503, "", None)],
+)
+def test_the_list_that_begins_a_watch_is_known(code: int, query: str, kind: str | None) -> None:
+    assert kind_begun(code, f"/api/v1/namespaces/models/pods?limit=200&{query}") == kind
+    assert kind_begun(code, "/apis/paddock.dev/v1alpha1/inferenceservices") is None
 
 
 def test_every_child_kind_is_filtered_by_the_api_server() -> None:

@@ -99,6 +99,18 @@ def test_an_index_is_not_reused_while_its_former_pods_stop(
     assert names(plan(blueprint, seen, rendering))[-1] == "apply StatefulSet qwen3-3"
 
 
+def test_a_pod_whose_set_went_without_it_serves_until_another_does(
+    make_blueprint: Blueprints, live_set: Sets, make_pod: Pods, rendering: Rendering
+) -> None:
+    blueprint = make_blueprint(replicas=1)
+    left = dataclasses.replace(make_pod(0, blueprint.revision), controlled=False)
+    sets = {1: live_set(blueprint, 1)}
+    for ready in (False, True):
+        pods = (left, make_pod(1, blueprint.revision, ready=ready))
+        done = names(plan(blueprint, Snapshot(blueprint.service, sets, pods), rendering))
+        assert ("delete qwen3-0-0" in done) is ready
+
+
 def test_a_companion_that_is_no_longer_asked_for_is_removed(
     make_blueprint: Blueprints, rendering: Rendering
 ) -> None:
