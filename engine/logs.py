@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from paddock.engine.config.environment import is_on
+from paddock.engine.config.json_lines import JsonLines
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+FORMS = ("text", "json")
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -19,7 +21,8 @@ class LogConfigError(Exception):
 
 
 def configure_logging(config_file: str | None, environ: Mapping[str, str]) -> None:
-    """Follow --log-config-file, or log to standard error at PADDOCK_LOGGING_LEVEL behind PADDOCK_LOGGING_PREFIX.
+    """Follow --log-config-file, or log to standard error as the three variables PADDOCK_LOGGING_LEVEL,
+    PADDOCK_LOGGING_PREFIX and PADDOCK_LOG_FORMAT say.
 
     With PADDOCK_CONFIGURE_LOGGING=0 Python's logging stays as it is. Raises LogConfigError.
     """
@@ -39,11 +42,18 @@ def _log_to_stderr(environ: Mapping[str, str]) -> None:
     if level not in LEVELS:
         raise LogConfigError(f"PADDOCK_LOGGING_LEVEL is {level!r}; it must be one of {', '.join(LEVELS)}.")
     handler = logging.StreamHandler(sys.stderr)
-    prefix = environ.get("PADDOCK_LOGGING_PREFIX", "").replace("%", "%%")
-    handler.setFormatter(logging.Formatter(prefix + FORMAT))
+    handler.setFormatter(_formatter(environ))
     # A logger may have a lower level of its own (the HTTP layer's does): what is logged is decided here.
     handler.setLevel(level)
     logging.basicConfig(level=level, handlers=[handler])
+
+
+def _formatter(environ: Mapping[str, str]) -> logging.Formatter:
+    form = environ.get("PADDOCK_LOG_FORMAT", "").strip() or "text"
+    if form not in FORMS:
+        raise LogConfigError(f"PADDOCK_LOG_FORMAT is {form!r}; it must be one of {', '.join(FORMS)}.")
+    prefix = environ.get("PADDOCK_LOGGING_PREFIX", "")
+    return JsonLines(prefix) if form == "json" else logging.Formatter(prefix.replace("%", "%%") + FORMAT)
 
 
 def _follow(path: Path) -> None:

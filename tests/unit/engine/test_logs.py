@@ -52,6 +52,23 @@ def test_a_prefix_stands_before_every_line() -> None:
     assert all(line.startswith("100% me: 2") for line in log(PADDOCK_LOGGING_PREFIX="100% me: ").splitlines())
 
 
+def test_as_json_every_line_is_an_object_that_carries_the_prefix() -> None:
+    text = log(PADDOCK_LOG_FORMAT="json", PADDOCK_LOGGING_PREFIX="rank 1")
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [(line["level"], line["logger"], line["message"]) for line in lines] == [
+        ("info", "uvicorn.access", "a request"),
+        ("info", "paddock.early", "news"),
+        ("error", "paddock.early", "trouble"),
+    ]
+    assert {line["prefix"] for line in lines} == {"rank 1"}
+
+
+def test_an_unknown_form_names_the_variable_and_the_forms() -> None:
+    assert "refused: PADDOCK_LOG_FORMAT is 'xml'; it must be one of text, json" in log(
+        PADDOCK_LOG_FORMAT="xml"
+    )
+
+
 def test_an_unknown_level_names_the_variable_and_the_levels() -> None:
     assert "refused: PADDOCK_LOGGING_LEVEL is 'LOUD'; it must be one of DEBUG, INFO" in log(
         PADDOCK_LOGGING_LEVEL="LOUD"
