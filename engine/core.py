@@ -9,15 +9,18 @@ import msgspec
 from paddock.engine.executor.base import Executor
 from paddock.engine.executor.plan import StepPlan, StepResult
 from paddock.engine.kv_cache.cache import KVCache
-from paddock.engine.kv_cache.capacity import resolve_num_blocks
+from paddock.engine.kv_cache.capacity import log_memory, resolve_num_blocks
+from paddock.engine.lora.adapted_requests import AdaptedRequests, unknown_adapter
+from paddock.engine.lora.adapter import Adapter
 from paddock.engine.messages import AddRequest, EngineStats, RequestOutput, RequestRefused
+from paddock.engine.models.errors import CheckpointError
 from paddock.engine.sampling.processor_choice import ProcessorChoice
 from paddock.engine.scheduler.counters import Counters
 from paddock.engine.scheduler.policy import POLICIES
 from paddock.engine.scheduler.refusal import refusal_of
 from paddock.engine.scheduler.request import Request
 from paddock.engine.scheduler.selection import make_scheduler, scheduler_class
-from paddock.engine.settings import EngineSettings
+from paddock.engine.settings import EngineSettings, SettingsError
 from paddock.engine.structured_output.compiler import GrammarCompiler
 from paddock.engine.structured_output.constrained_requests import ConstrainedRequests
 from paddock.engine.structured_output.grammar_maker import GrammarMaker
@@ -47,6 +50,7 @@ class EngineCore:
         self.num_blocks = resolve_num_blocks(
             settings, executor.bytes_per_block(), executor.available_cache_bytes()
         )
+        log_memory(settings, self.num_blocks, executor.held_bytes(), executor.step_bytes())
         executor.initialize_cache(self.num_blocks)
         cache = KVCache(
             self.num_blocks,
@@ -59,10 +63,24 @@ class EngineCore:
         self._constrained = None if grammars is None else ConstrainedRequests(GrammarCompiler(grammars))
         self._submitted: deque[StepPlan] = deque()
         self._requests: dict[tuple[bytes, str], Request] = {}
+        self.adapters: AdaptedRequests | None = None
+        """None where no adapters are served."""
+        if settings.lora is not None:
+            self.adapters = AdaptedRequests(settings.lora, executor, self._requests.values())
         self._num_arrived = 0
         self._rank = POLICIES[settings.scheduling_policy]
         self._seeds = random.Random(settings.seed)
         self._eos_token_ids = frozenset(settings.eos_token_ids)
+
+    def held_bytes(self) -> tuple[int, int]:
+        """Over all workers: of the weights, and of one token in the cache."""
+        weights, block = self._executor.held_bytes()
+        return weights, block // self.settings.block_size
+
+    @property
+    def num_requests(self) -> int:
+        """Those that have not ended."""
+        return len(self._requests)
 
     @property
     def has_work(self) -> bool:
@@ -96,8 +114,11 @@ class EngineCore:
         refusal = refusal_of(
             message, self.settings, self._processors, len(self._requests), self._constrained is not None
         )
+        adapter = self._adapter_of(message)
+        if refusal is None and adapter is None and message.adapter is not None:
+            refusal = unknown_adapter(message, [] if self.adapters is None else self.adapters.served)
         if refusal is None:
-            request = self._requests[key] = self._request_from(message, client)
+            request = self._requests[key] = self._request_from(message, client, adapter)
             if self._constrained is not None and request.is_constrained:
                 self._constrained.add(request)
             else:
@@ -115,7 +136,12 @@ class EngineCore:
                 refused.append((request.client, refusal))
         return refused
 
-    def _request_from(self, message: AddRequest, client: bytes) -> Request:
+    def _adapter_of(self, message: AddRequest) -> Adapter | None:
+        return (
+            None if self.adapters is None or message.adapter is None else self.adapters.find(message.adapter)
+        )
+
+    def _request_from(self, message: AddRequest, client: bytes, adapter: Adapter | None) -> Request:
         sampling = message.sampling
         if sampling.seed is None:
             sampling = msgspec.structs.replace(sampling, seed=self._seeds.getrandbits(63))
@@ -128,11 +154,15 @@ class EngineCore:
             token_ids=list(message.prompt_token_ids),
             num_prompt_tokens=num_prompt_tokens,
             sampling=sampling,
-            table=self._scheduler.cache.new_table(message.cache_salt),
+            table=self._scheduler.cache.new_table(
+                message.cache_salt, 0 if adapter is None else adapter.number
+            ),
             rank=self._rank(message, self._num_arrived),
             max_length=min(num_prompt_tokens + sampling.max_tokens, self.settings.max_model_len),
             eos_token_ids=eos_token_ids,
             ending_token_ids=eos_token_ids.union(sampling.stop_token_ids),
+            pooling=message.pooling,
+            adapter=adapter,
         )
 
     def abort(self, request_ids: Iterable[str], client: bytes = b"") -> None:
@@ -143,6 +173,8 @@ class EngineCore:
             if request is None or (self._constrained is not None and self._constrained.remove(request)):
                 continue
             self._scheduler.abort(request)
+        if self.adapters is not None:
+            self.adapters.sweep()
 
     def abort_client(self, client: bytes) -> None:
         """End every request of a client that is gone."""
@@ -157,6 +189,8 @@ class EngineCore:
         self._submit_steps()
         result = self._executor.collect()
         _check_answers(self._submitted.popleft(), result)
+        if self.adapters is not None:
+            self.adapters.spoil(result)
         outputs: ClientOutputs = {}
         for request, output in self._scheduler.update(result):
             outputs.setdefault(request.client, []).append(output)
@@ -164,6 +198,8 @@ class EngineCore:
                 self._constrained.advance(request, output)
             if output.finish_reason is not None:
                 del self._requests[request.client, request.request_id]
+        if self.adapters is not None:
+            self.adapters.sweep()
         return outputs
 
     def _submit_steps(self) -> None:
@@ -172,6 +208,8 @@ class EngineCore:
             plan = self._scheduler.schedule()
             if plan is None:
                 break
+            if self.adapters is not None:
+                self.adapters.prepare(plan)
             masks = None if self._constrained is None else self._constrained.masks_for(plan)
             self._executor.submit(plan, masks)
             self._submitted.append(plan)
@@ -184,6 +222,19 @@ class EngineCore:
     def reset_prefix_cache(self) -> int:
         """Forget the cached blocks that no request holds; returns how many there were."""
         return self._scheduler.cache.reset_prefix_cache()
+
+    def sleep(self, level: int) -> None:
+        """Give memory back, see `Executor.sleep`. Only without requests, of which there may be none until `wake_up`."""
+        self.reset_prefix_cache()
+        self._executor.sleep(level)
+
+    def wake_up(self) -> str | None:
+        """Take the memory again; why that cannot be, in words for the user, or None."""
+        try:
+            self._executor.wake_up(self.num_blocks)
+        except (CheckpointError, SettingsError, MemoryError) as error:
+            return str(error) or "not enough memory"
+        return None
 
     def counters(self) -> Counters:
         """A copy of what has been counted since the start."""
@@ -200,6 +251,8 @@ class EngineCore:
             num_preemptions=counted.num_preemptions,
             num_prompt_tokens=counted.num_prompt_tokens,
             num_generation_tokens=counted.num_generation_tokens,
+            running_adapters=[] if self.adapters is None else self.adapters.names(running=True),
+            waiting_adapters=[] if self.adapters is None else self.adapters.names(running=False),
         )
 
     def check_integrity(self) -> None:

@@ -22,7 +22,7 @@ from paddock.engine.executor.choice import make_executor
 from paddock.engine.lifeline import Lifeline, die_with_parent
 from paddock.engine.logs import configure_logging
 from paddock.engine.message_loop import Door, EngineFailedError, MessageLoop, bind
-from paddock.engine.messages import Ready
+from paddock.engine.messages import LoadAdapter, Ready
 from paddock.engine.models.checkpoint import resolve_tokenizer
 from paddock.engine.models.shape import CheckpointError, ModelShape
 from paddock.engine.settings import EngineSettings, SettingsError
@@ -99,14 +99,27 @@ def load(config: ServeConfig, path: Path) -> EngineCore:
     shape = ModelShape.read(path, config.model)
     settings = EngineSettings.resolve(config, shape)
     check_named_classes(settings)
-    return EngineCore(
+    core = EngineCore(
         make_executor(settings, config, shape, path), settings, grammar_maker(config, settings, path)
     )
+    load_adapters(core, config)
+    return core
+
+
+def load_adapters(core: EngineCore, config: ServeConfig) -> None:
+    """Those of --lora-modules. Raises `SettingsError` for one that cannot be served."""
+    if core.adapters is None:
+        return
+    for module in config.frontend.lora_modules or ():
+        fault = core.adapters.load(LoadAdapter(module.name, module.path, module.base_model_name))
+        if fault is not None:
+            core.shutdown()
+            raise SettingsError(f"--lora-modules: {fault.message}")
 
 
 def grammar_maker(config: ServeConfig, settings: EngineSettings, path: Path) -> GrammarMaker | None:
     """None where there is no tokenizer. Nothing is read before a request is constrained."""
-    if config.model.skip_tokenizer_init:
+    if config.model.skip_tokenizer_init or settings.pooling is not None:
         return None
 
     def read_vocabulary() -> Vocabulary:
@@ -118,6 +131,7 @@ def grammar_maker(config: ServeConfig, settings: EngineSettings, path: Path) -> 
 
 def ready_message(core: EngineCore) -> Ready:
     settings = core.settings
+    weight_bytes, kv_bytes_per_token = core.held_bytes()
     return Ready(
         version=__version__,
         max_model_len=settings.max_model_len,
@@ -126,6 +140,8 @@ def ready_message(core: EngineCore) -> Ready:
         block_size=settings.block_size,
         num_blocks=core.num_blocks,
         model_dtype=settings.dtype,
+        weight_bytes=weight_bytes,
+        kv_bytes_per_token=kv_bytes_per_token,
     )
 
 

@@ -5,10 +5,13 @@ main thread holds it while it reads, writes or waits idle. While a step runs nob
 takes it to say how old the step is; so a server can tell a long step from a dead engine, and an idle engine from both.
 """
 
+import contextlib
 import logging
 import math
 import threading
 import time
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -20,19 +23,26 @@ from paddock.engine.distributed.work_line import RankLostError
 from paddock.engine.lifeline import Lifeline
 from paddock.engine.messages import (
     AbortRequests,
+    AdapterAnswer,
+    Adapters,
     AddRequest,
     EngineFailed,
     Heartbeat,
     Hello,
+    LoadAdapter,
     Ready,
     ResetPrefixCache,
+    Sleep,
     StepOutputs,
     ToCore,
     ToServer,
+    UnloadAdapter,
+    WakeUp,
     decode_for_core,
     encode,
 )
 from paddock.engine.scheduler.counters import Counters
+from paddock.engine.slumber import Slumber
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +124,9 @@ class MessageLoop:
         self._step_began: float | None = None
         self._next_beat = 0.0
         self._alarmed = False
+        self._orders: deque[tuple[bytes, LoadAdapter | UnloadAdapter]] = deque()
+        self._adapter_changes_told = 0
+        self._slumber = Slumber(core)
 
     def run(self) -> None:
         """Serve. Raises `EngineFailedError` after telling every peer; returns when the lifeline has ended."""
@@ -123,9 +136,12 @@ class MessageLoop:
             while not self._lifeline.has_ended:
                 with self._lock:
                     self._receive()
+                self._carry_out_orders()
                 outputs = self._step() if self._core.has_work or self._alarmed else {}
                 with self._lock:
                     self._publish(outputs)
+                while self._slumber.is_due:
+                    self._change_slumber()
         finally:
             self._ended.set()
             beating.join()
@@ -181,27 +197,73 @@ class MessageLoop:
             self._send(client, EngineFailed(text))
             return
         self._peers.setdefault(client, Peer(self._core.counters(), hello.follows_steps))
-        self._send(client, self._ready)
+        adapters = [] if self._core.adapters is None else self._core.adapters.served
+        self._send(client, msgspec.structs.replace(self._ready, adapters=adapters))
+        if self._slumber.state.level:
+            self._send(client, self._slumber.state)
 
     def _dispatch(self, client: bytes, message: ToCore) -> None:
         if isinstance(message, AddRequest):
-            refusal = self._core.add(message, client)
+            refusal = self._slumber.refusal_of(message) or self._core.add(message, client)
             if refusal is not None:
                 self._send(client, refusal)
         elif isinstance(message, AbortRequests):
             self._core.abort(message.request_ids, client)
+        elif isinstance(message, LoadAdapter | UnloadAdapter):
+            self._orders.append((client, message))
+        elif isinstance(message, Sleep | WakeUp):
+            self._slumber.ask(client, message)
         elif isinstance(message, ResetPrefixCache):
             logger.info("prefix cache reset: %d blocks forgotten", self._core.reset_prefix_cache())
 
+    def _carry_out_orders(self) -> None:
+        """Without the lock: reading an adapter may take as long as many steps."""
+        while self._orders:
+            client, order = self._orders.popleft()
+            with self._failing(f"{type(order).__name__} {order.name!r}"):
+                answer = self._change_adapters(order)
+            with self._lock:
+                self._tell_adapters()
+                self._send(client, answer)
+
+    def _change_slumber(self) -> None:
+        before = self._slumber.state
+        with self._failing("going to sleep, or waking up,"):
+            asker, answer = self._slumber.carry_out()
+        with self._lock:
+            for client in [asker] if self._slumber.state == before else self._peers:
+                self._send(client, answer)
+
+    def _change_adapters(self, order: LoadAdapter | UnloadAdapter) -> AdapterAnswer:
+        adapters = self._core.adapters
+        if adapters is None:
+            return AdapterAnswer(400, "Adapters need a server started with --enable-lora.")
+        fault = adapters.load(order) if isinstance(order, LoadAdapter) else adapters.unload(order)
+        return AdapterAnswer() if fault is None else AdapterAnswer(fault.status, fault.message)
+
+    def _tell_adapters(self) -> None:
+        """Every server that has not heard of the last change."""
+        adapters = self._core.adapters
+        if adapters is not None and adapters.num_changes != self._adapter_changes_told:
+            self._adapter_changes_told = adapters.num_changes
+            for client in self._peers:
+                self._send(client, Adapters(adapters.served))
+
     def _step(self) -> ClientOutputs:
-        self._step_began = time.monotonic()
-        try:
+        with self._failing(f"step {self._core.num_steps}"):
             outputs = self._core.step()
             if self._check_integrity and not self._core.has_work:
                 self._core.check_integrity()
             return outputs
+
+    @contextlib.contextmanager
+    def _failing(self, what: str) -> Iterator[None]:
+        """Slow work without the lock: peers hear how old it is and, should it fail, that the engine is lost."""
+        self._step_began = time.monotonic()
+        try:
+            yield
         except Exception as error:
-            text = f"step {self._core.num_steps} failed: {type(error).__name__}: {error}"
+            text = f"{what} failed: {type(error).__name__}: {error}"
             if isinstance(error, RankLostError):
                 text = str(error)
             with self._lock:
@@ -216,6 +278,7 @@ class MessageLoop:
 
         What a step added reaches a peer that follows the steps in a frame of its own: it counts steps by frames.
         """
+        self._tell_adapters()
         counters = self._core.counters()
         stats = self._core.stats(counters)
         gauges = (stats.num_running, stats.num_waiting)

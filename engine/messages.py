@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from paddock.engine.lora.adapter import Adapter
+from paddock.engine.pooling.params import PooledRows, PoolingParams
 from paddock.engine.sampling.params import SamplingParams
 
 FinishReason = Literal["stop", "length", "abort", "error"]
@@ -34,6 +36,10 @@ class AddRequest(Message):
     arrival_time: float
     priority: int = 0
     cache_salt: str | None = None
+    pooling: PoolingParams | None = None
+    """What is made of the prompt in place of an answer; None where the model generates."""
+    adapter: str | None = None
+    """Name of the one whose weights are added; None for the base model."""
 
 
 class AbortRequests(Message):
@@ -46,6 +52,42 @@ class ResetPrefixCache(Message):
     """Server to core: forget every cached block that no running request uses."""
 
 
+class LoadAdapter(Message):
+    """Server to core: serve the adapter that lies at `path`; answered by `AdapterAnswer`."""
+
+    name: str
+    path: str
+    base_model_name: str | None = None
+    in_place: bool = False
+    """Whether one of that name is to be replaced."""
+
+
+class UnloadAdapter(Message):
+    """Server to core: take no more requests for it; answered by `AdapterAnswer`."""
+
+    name: str
+
+
+class Sleep(Message):
+    """Server to core: finish what runs, then give memory back; answered by `SleepState`."""
+
+    level: int
+    """1: the KV cache; 2: the weights as well."""
+
+
+class WakeUp(Message):
+    """Server to core: take the memory again; answered by `SleepState`."""
+
+
+class SleepState(Message):
+    """Core to server: to all when it has changed, and to who gave an order that changed nothing."""
+
+    level: int
+    """0 is awake."""
+    fault: str = ""
+    """Why the order could not be carried out, in words for the user."""
+
+
 class Ready(Message):
     """Core to server: the model is loaded and a request would be served."""
 
@@ -56,6 +98,26 @@ class Ready(Message):
     block_size: int
     num_blocks: int
     model_dtype: str
+    weight_bytes: int = 0
+    kv_bytes_per_token: int = 0
+    """Both over all ranks, with what several hold copies of."""
+    adapters: list[Adapter] = []
+    """Those that are served now; `Adapters` tells of changes."""
+
+
+class AdapterAnswer(Message):
+    """Core to server: what became of its last order to load or unload; `Adapters` came before where something changed."""
+
+    status: int = 200
+    """As of HTTP."""
+    message: str = ""
+    """Why not, in words for the user."""
+
+
+class Adapters(Message):
+    """Core to server, whenever it changes: all adapters that are served."""
+
+    adapters: list[Adapter]
 
 
 class TokenLogprob(msgspec.Struct, array_like=True, frozen=True):
@@ -87,6 +149,8 @@ class RequestOutput(Message):
     num_preemptions: int = 0
     error: str | None = None
     """With the finish reason "error": what went wrong with this request alone, in words for its user."""
+    pooled: PooledRows | None = None
+    """Of a pooling model, with its only output."""
 
 
 class RequestRefused(Message):
@@ -114,6 +178,9 @@ class EngineStats(Message):
     num_prompt_tokens: int
     """Prompt tokens computed since the last message."""
     num_generation_tokens: int
+    running_adapters: list[str] = []
+    """Names of those that running requests use."""
+    waiting_adapters: list[str] = []
 
 
 class StepOutputs(Message):
@@ -137,8 +204,10 @@ class EngineFailed(Message):
     message: str
 
 
-ToCore = Hello | AddRequest | AbortRequests | ResetPrefixCache
-ToServer = Ready | StepOutputs | RequestRefused | Heartbeat | EngineFailed
+ToCore = Hello | AddRequest | AbortRequests | ResetPrefixCache | LoadAdapter | UnloadAdapter | Sleep | WakeUp
+ToServer = (
+    Ready | SleepState | Adapters | AdapterAnswer | StepOutputs | RequestRefused | Heartbeat | EngineFailed
+)
 
 encode = msgspec.msgpack.Encoder().encode
 decode_for_core = msgspec.msgpack.Decoder(ToCore).decode

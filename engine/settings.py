@@ -11,11 +11,17 @@ from paddock.engine.config.environment import is_on
 from paddock.engine.config.rules import token_budget
 from paddock.engine.distributed.sizes import size_problem
 from paddock.engine.kv_cache.block_hash import HashAlgorithm
+from paddock.engine.lora.adapter import AdapterLimits
+from paddock.engine.lora.limits import adapter_limits, lora_problem
 from paddock.engine.models.shape import ModelShape
+from paddock.engine.pooling.plan import PoolingPlan
+from paddock.engine.pooling.problems import pooling_problem
 from paddock.engine.scheduler.policy import PolicyName
 
 DataType = Literal["float32", "bfloat16", "float16"]
 LogprobsMode = Literal["raw_logprobs", "raw_logits", "processed_logprobs", "processed_logits"]
+
+CacheType = Literal["bfloat16", "float8_e4m3fn", "float8_e5m2"]
 
 DEFAULT_BLOCK_SIZE = 16
 WAITING_PER_ROW = 4
@@ -27,6 +33,14 @@ _DATA_TYPES: dict[str, DataType] = {
     "bfloat16": "bfloat16",
     "float16": "float16",
     "half": "float16",
+}
+
+
+_CACHE_TYPES: dict[str, CacheType] = {
+    "bfloat16": "bfloat16",
+    "fp8": "float8_e4m3fn",
+    "fp8_e4m3": "float8_e4m3fn",
+    "fp8_e5m2": "float8_e5m2",
 }
 
 
@@ -47,6 +61,9 @@ class EngineSettings:
     max_num_batched_tokens: int
     max_waiting: int
     """Requests beyond `max_num_seqs` that the engine holds; one more is refused with 503."""
+
+    cache_dtype: CacheType | None = None
+    """Of the KV cache's elements, as torch calls it; None is that of the computation."""
 
     enable_prefix_caching: bool = True
     enable_chunked_prefill: bool = True
@@ -73,26 +90,35 @@ class EngineSettings:
     gpu_memory_utilization: float = 0.9
     kv_cache_memory_bytes: int | None = None
     num_gpu_blocks_override: int | None = None
+    pooling: PoolingPlan | None = None
+    """What the engine makes of its inputs; None where it generates."""
+
+    lora: AdapterLimits | None = None
+    """None where no adapters are served."""
 
     @staticmethod
     def resolve(config: ServeConfig, shape: ModelShape) -> "EngineSettings":
         """Raises `SettingsError` for arguments that contradict the model or each other."""
-        problem = size_problem(config, shape)
+        problem = size_problem(config, shape) or pooling_problem(config, shape) or lora_problem(config, shape)
         if problem is not None:
             raise SettingsError(problem)
-        chunked = config.scheduler.enable_chunked_prefill is not False
+        # What sees in both directions is computed in one piece, and leaves nothing that another input could share.
+        causal = shape.pooling is None or shape.pooling.causal
+        chunked = causal and config.scheduler.enable_chunked_prefill is not False
         max_model_len = _max_model_len(config, shape)
         max_num_seqs = config.scheduler.max_num_seqs or DEFAULT_MAX_NUM_SEQS
+        dtype = _dtype(config.model.dtype, shape.torch_dtype)
         return EngineSettings(
             max_model_len=max_model_len,
-            dtype=_dtype(config.model.dtype, shape.torch_dtype),
+            dtype=dtype,
             vocab_size=shape.vocab_size,
             eos_token_ids=shape.eos_token_ids,
             block_size=config.cache.block_size or DEFAULT_BLOCK_SIZE,
             max_num_seqs=max_num_seqs,
             max_num_batched_tokens=_max_num_batched_tokens(config, max_model_len, max_num_seqs, chunked),
             max_waiting=WAITING_PER_ROW * max_num_seqs,
-            enable_prefix_caching=config.cache.enable_prefix_caching is not False,
+            cache_dtype=_cache_dtype(config, shape),
+            enable_prefix_caching=causal and config.cache.enable_prefix_caching is not False,
             enable_chunked_prefill=chunked,
             prefix_caching_hash_algo=config.cache.prefix_caching_hash_algo,
             max_num_partial_prefills=config.scheduler.max_num_partial_prefills,
@@ -110,7 +136,19 @@ class EngineSettings:
             gpu_memory_utilization=config.cache.gpu_memory_utilization,
             kv_cache_memory_bytes=config.cache.kv_cache_memory_bytes,
             num_gpu_blocks_override=config.cache.num_gpu_blocks_override,
+            pooling=shape.pooling,
+            lora=adapter_limits(config, dtype),
         )
+
+
+def _cache_dtype(config: ServeConfig, shape: ModelShape) -> CacheType | None:
+    asked = config.cache.kv_cache_dtype
+    if asked != "auto" and shape.native and shape.fields.get("kv_lora_rank") is not None:
+        raise SettingsError(
+            f"--kv-cache-dtype {asked}: {shape.architecture} keeps one latent vector a token, in the type of the "
+            "computation only; leave --kv-cache-dtype out."
+        )
+    return _CACHE_TYPES.get(asked)
 
 
 def _max_model_len(config: ServeConfig, shape: ModelShape) -> int:
@@ -121,7 +159,8 @@ def _max_model_len(config: ServeConfig, shape: ModelShape) -> int:
             f"(max_position_embeddings in its config.json, times what rope scaling adds); use at most {longest}, "
             "stretch it with --rope-scaling, or set PADDOCK_ALLOW_LONG_MAX_MODEL_LEN=1 and expect poor text past that."
         )
-    return asked or longest
+    trained = None if shape.pooling is None else shape.pooling.longest_input
+    return asked or min(longest, trained or longest)
 
 
 def _max_num_batched_tokens(config: ServeConfig, max_model_len: int, max_num_seqs: int, chunked: bool) -> int:
@@ -132,7 +171,7 @@ def _max_num_batched_tokens(config: ServeConfig, max_model_len: int, max_num_seq
         raise SettingsError(
             f"--max-num-batched-tokens {asked} is less than the context of {max_model_len} tokens, and without "
             f"chunked prefill a prompt must fit one step. Raise it to at least {max_model_len}, lower "
-            "--max-model-len, or remove --no-enable-chunked-prefill."
+            "--max-model-len, or remove --no-enable-chunked-prefill where that is given."
         )
     return token_budget(asked, max_num_seqs, 0 if chunked else max_model_len)
 

@@ -29,6 +29,7 @@ from paddock.server.serving import Serving
 from paddock.server.startup import Assets, StartError, Timeouts
 from paddock.server.stats_log import follow_stats
 from paddock.server.tls import Tls
+from paddock.server.tracing.export import open_export
 
 logger = logging.getLogger("paddock.server")
 POLL_SECONDS = 0.1
@@ -71,6 +72,7 @@ class ApiServer:
         self._names = tuple(config.model.served_model_name or (str(config.model.model),))
         hidden = hidden_names(config.observability.show_hidden_metrics_for_version)
         self._metrics = Metrics(self._names[0], place.is_first, hidden, engine=min(addresses))
+        self._metrics.max_loras = config.lora.max_loras if config.lora.enable_lora else None
         self._client = EngineClient(
             addresses,
             self._metrics,
@@ -79,6 +81,7 @@ class ApiServer:
             first_turn=place.index,
         )
         self._client.on_failure = self._on_engine_failure
+        self._export = open_export(config.observability, os.environ)
         self._tls = Tls(config.frontend) if config.frontend.ssl_certfile is not None else None
         self._stop = asyncio.Event()
         self._http: HttpServer | None = None
@@ -154,6 +157,8 @@ class ApiServer:
             jobs.append(follow_stats(self._metrics, not self._config.service.disable_log_stats))
         for job in jobs:
             stack.callback(asyncio.create_task(job).cancel)
+        if self._export is not None:
+            stack.push_async_callback(asyncio.to_thread, self._export.close)
 
     def _serving(self, ready: Ready) -> Serving:
         config = self._config
@@ -179,8 +184,11 @@ class ApiServer:
             parsers=self._assets.parsers,
             constraints=self._assets.constraints,
             pooling=self._assets.pooling,
+            spans=None if self._export is None else self._export.spans,
             responses=ResponseStore() if self._place.count == 1 else None,
             log_requests=config.service.enable_log_requests,
+            changes_adapters=is_on(os.environ, "ALLOW_RUNTIME_LORA_UPDATING"),
+            sleeps=config.model.enable_sleep_mode,
             development=effective(Sourced(config, {})) if in_development(os.environ) else None,
             created=self._place.created,
         )

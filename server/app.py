@@ -12,6 +12,7 @@ from paddock.server.middleware.imported import wrap
 from paddock.server.middleware.load import LoadTracking
 from paddock.server.middleware.request_id import RequestId
 from paddock.server.middleware.root_path import RootPath
+from paddock.server.middleware.tracing import Tracing
 from paddock.server.openapi import Application
 from paddock.server.routes.selection import routers
 from paddock.server.serving import Serving
@@ -26,11 +27,16 @@ def create_app(serving: Serving, frontend: FrontendConfig) -> ASGIApp:
     app.state.serving = serving
     routes = list(app.routes)
     chosen = routers(
-        frontend, open_development=serving.development is not None, pools=serving.pooling is not None
+        frontend,
+        open_development=serving.development is not None,
+        pools=serving.pooling is not None,
+        changes_adapters=serving.changes_adapters,
+        sleeps=serving.sleeps,
     )
     for router in chosen:
         app.include_router(router)
         routes += router.routes
+    app.state.routes = routes
     layers: ASGIApp = BodyLimit(app)
     if frontend.enable_server_load_tracking:
         layers = app.state.load = LoadTracking(layers)
@@ -45,4 +51,6 @@ def create_app(serving: Serving, frontend: FrontendConfig) -> ASGIApp:
         expose_headers=["x-request-id"],
     )
     layers = HttpMetrics(wrap(layers, frontend.middleware), serving.metrics.series, routes)
+    if serving.spans is not None:
+        layers = Tracing(layers, serving.spans)
     return RequestId(RootPath(layers, frontend.root_path or ""), always=frontend.enable_request_id_headers)

@@ -5,7 +5,8 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from paddock.engine.messages import AddRequest, Ready, ResetPrefixCache
+from paddock.engine.messages import AddRequest, Ready, ResetPrefixCache, Sleep, WakeUp
+from paddock.server.adapters import Adapters
 from paddock.server.engine_link import RETRY_AFTER_SECONDS, EngineLink
 from paddock.server.errors import ApiError, unavailable
 from paddock.server.generation.stream import Generation
@@ -37,6 +38,7 @@ class EngineClient:
         for rank, address in addresses.items():
             self.links[rank] = EngineLink(address, metrics.of_engine(rank), partial(self._lose, rank))
         self._in_turn = list(self.links.values())
+        self.adapters = Adapters(self._in_turn)
         self._turn = first_turn
         self.failure: str | None = None
         self.draining = False
@@ -89,6 +91,20 @@ class EngineClient:
         self.refuse_if_unavailable()
         for link in self._in_turn:
             link.send(ResetPrefixCache())
+
+    async def sleep(self, level: int) -> None:
+        """Have every engine finish what runs and give memory back. Raises ApiError 503."""
+        self.refuse_if_unavailable()
+        await asyncio.gather(*(link.slumber(Sleep(level)) for link in self._in_turn))
+
+    async def wake_up(self) -> None:
+        """Have every engine take its memory again. Raises ApiError 503 when one cannot; it stays asleep."""
+        self.refuse_if_unavailable()
+        await asyncio.gather(*(link.slumber(WakeUp()) for link in self._in_turn))
+
+    @property
+    def is_sleeping(self) -> bool:
+        return any(link.sleep_level for link in self._in_turn)
 
     def stuck(self) -> str | None:
         """Why an engine makes no progress, or None while all do."""

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -10,19 +11,27 @@ import zmq
 
 from paddock.engine.distributed.group_secret import required_secret
 from paddock.engine.distributed.sockets import show
+from paddock.engine.lora.adapter import Adapter
 from paddock.engine.messages import (
     AbortRequests,
-    EngineFailed,
+    AdapterAnswer,
+    Adapters,
     Heartbeat,
     Hello,
+    LoadAdapter,
     Ready,
     RequestRefused,
+    Sleep,
+    SleepState,
     StepOutputs,
     ToCore,
+    ToServer,
+    UnloadAdapter,
+    WakeUp,
     decode_for_server,
     encode,
 )
-from paddock.server.errors import ApiError
+from paddock.server.errors import ApiError, unavailable
 from paddock.server.generation.stream import EndReason, Generation, Sequence
 from paddock.server.metrics import Metrics
 
@@ -61,6 +70,13 @@ class EngineLink:
         self._last_heard = time.monotonic()
         self._step_age = 0.0
         self.ready: Ready | None = None
+        self.adapters: dict[str, Adapter] = {}
+        """Those that the engine serves, by name."""
+        self._changing: deque[asyncio.Future[AdapterAnswer]] = deque()
+        """The engine answers in the order in which it was asked."""
+        self.sleep_level = 0
+        """0 is awake."""
+        self._dozing: set[asyncio.Future[SleepState]] = set()
         self._is_over = False
         self._ready_event = asyncio.Event()
 
@@ -74,6 +90,21 @@ class EngineLink:
         """Whatever is waited for from this engine will not come."""
         self._is_over = True
         self._ready_event.set()
+        for change in self._changing:
+            if not change.done():
+                change.set_exception(unavailable("the engine is lost"))
+        for news in self._dozing:
+            if not news.done():
+                news.set_exception(unavailable("the engine is lost"))
+
+    async def change(self, order: LoadAdapter | UnloadAdapter) -> AdapterAnswer:
+        """Have the engine load or unload an adapter; and wait for it. Raises ApiError 503 when it is lost."""
+        if self._is_over:
+            raise unavailable("the engine is lost")
+        change: asyncio.Future[AdapterAnswer] = self._loop.create_future()
+        self._changing.append(change)
+        self.send(order)
+        return await change
 
     def close(self) -> None:
         self._loop.remove_reader(self._descriptor)
@@ -143,7 +174,24 @@ class EngineLink:
         else:
             self._dispatch(message)
 
-    def _dispatch(self, message: StepOutputs | RequestRefused | Heartbeat | Ready | EngineFailed) -> None:
+    async def slumber(self, order: Sleep | WakeUp) -> None:
+        """Have the engine sleep or wake, and wait until it does. Raises ApiError 503."""
+        if self._is_over:
+            raise unavailable("the engine is lost")
+        self.send(order)
+        while True:
+            news: asyncio.Future[SleepState] = self._loop.create_future()
+            self._dozing.add(news)
+            try:
+                state = await news
+            finally:
+                self._dozing.discard(news)
+            if state.fault:
+                raise unavailable(f"The engine stays asleep: {state.fault}")
+            if isinstance(order, Sleep) == bool(state.level):
+                return
+
+    def _dispatch(self, message: ToServer) -> None:
         if isinstance(message, StepOutputs):
             self._hand_out(message)
         elif isinstance(message, Heartbeat):
@@ -152,9 +200,24 @@ class EngineLink:
             self._refuse(message)
         elif isinstance(message, Ready):
             self.ready = message
+            self._know(message.adapters)
             self._ready_event.set()
+        elif isinstance(message, SleepState):
+            self.sleep_level = message.level
+            for news in self._dozing:
+                if not news.done():
+                    news.set_result(message)
+        elif isinstance(message, Adapters):
+            self._know(message.adapters)
+        elif isinstance(message, AdapterAnswer):
+            change = self._changing.popleft()
+            if not change.done():  # as it is when who asked was cancelled
+                change.set_result(message)
         else:
             self._on_failure(message.message)
+
+    def _know(self, adapters: list[Adapter]) -> None:
+        self.adapters = {adapter.name: adapter for adapter in adapters}
 
     def _hand_out(self, message: StepOutputs) -> None:
         now = time.time()

@@ -98,13 +98,21 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     """Errors of the framework itself: unknown route, wrong method."""
     assert isinstance(error, HTTPException)
     messages = {
-        404: f"There is no route {request.url.path}.",
+        404: f"There is no route {request.url.path}{_meant(request)}.",
         405: f"{request.method} is not allowed on {request.url.path}.",
     }
     message = messages.get(error.status_code, str(error.detail))
     answered = ApiError(error.status_code, message, headers=error.headers)
     log_stack(request.scope, answered.with_traceback(error.__traceback__))
     return answered.response(request.scope)
+
+
+def _meant(request: Request) -> str:
+    """What a client asks for whose base address lacks the /v1 at its end, or has it twice."""
+    path = request.url.path
+    known = {getattr(route, "path", None) for route in request.app.state.routes}
+    likely = path.removeprefix("/v1") if path.startswith("/v1/v1/") else "/v1" + path
+    return f"; there is {likely}" if likely in known else ""
 
 
 async def answer_bad_parameter(request: Request, error: Exception) -> Response:

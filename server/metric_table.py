@@ -62,6 +62,8 @@ def _lengths(meaning: str) -> Metric:
     return Metric("histogram", meaning, buckets="context")
 
 
+ADAPTERS = "vllm:lora_requests_info"
+
 EXPORTED: Mapping[str, Metric] = {
     "vllm:num_requests_running": Metric("gauge", "Requests in the batch now."),
     "vllm:num_requests_waiting": Metric("gauge", "Requests queued and not yet scheduled."),
@@ -96,6 +98,11 @@ EXPORTED: Mapping[str, Metric] = {
         "gauge",
         "Cache settings in force, as labels; the value is 1.",
         CACHE,
+    ),
+    ADAPTERS: Metric(
+        "gauge",
+        "Adapters of running and waiting requests, as labels; the value is the time of the scrape. With --enable-lora.",
+        ("max_lora", "running_lora_adapters", "waiting_lora_adapters"),
     ),
     "paddock:model_weight_bytes": Metric("gauge", "Weights that an engine holds, over all its ranks."),
     "paddock:kv_cache_bytes_per_token": Metric(
@@ -171,7 +178,6 @@ ABSENT: Mapping[str, str] = {
     "vllm:connector_prefix_cache_queries_total": _NO_CONNECTOR,
     "vllm:corrupted_requests_total": "logits are not searched for NaN yet",
     "vllm:engine_sleep_state": "the engine does not sleep yet",
-    "vllm:lora_requests_info": "adapters are not served yet",
     "vllm:mm_cache_hits_total": _NO_MEDIA,
     "vllm:mm_cache_queries_total": _NO_MEDIA,
     "vllm:model_execute_time_milliseconds": _NOT_TIMED,

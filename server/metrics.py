@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from paddock.engine.config import CacheConfig
 from paddock.engine.messages import EngineStats, Ready, RequestOutput
+from paddock.server.adapter_metric import WithAdapters
 from paddock.server.generation.stream import Sequence
 from paddock.server.hidden_metrics import THROUGHPUT, WithHidden
 from paddock.server.metric_series import CACHE_INFO, Series, cache_labels
@@ -44,6 +45,8 @@ class Metrics:
         self._model_name = model_name
         self._shown_hidden = shown_hidden
         self.stats = EngineStats(0, 0, 0.0, 0, 0, 0, 0, 0)
+        self.max_loras: int | None = None
+        """Set where adapters are served: their use is then shown."""
         self.num_prompt_tokens = 0
         """Computed by the engine, for every server."""
         self.num_generation_tokens = 0
@@ -137,15 +140,18 @@ class Metrics:
 
     def _observe_pooled(self, sequence: Sequence, output: RequestOutput, now: float) -> None:
         """An input of a pooling model: it has no tokens to count or to time."""
+        sequence.first_token = sequence.last_token = now
         self._prompt_tokens.inc(sequence.num_prompt)
         self._prompt_length.observe(sequence.num_prompt)
         self._end_to_end.observe(now - sequence.arrival)
         if output.scheduled_time is not None:
+            sequence.scheduled = output.scheduled_time
             self._queue.observe(max(0.0, output.scheduled_time - sequence.arrival))
             self._inference.observe(max(0.0, now - output.scheduled_time))
 
     def observe_finish(self, sequence: Sequence, reason: str, now: float) -> None:
         self._finished[reason].inc()
+        sequence.ended = reason
         longest = sequence.siblings.end_one(sequence.num_tokens)
         if reason in ("abort", "error") or sequence.num_tokens == 0:
             return
@@ -194,6 +200,8 @@ class Metrics:
         if folder is not None:
             # Series of a process (memory, open files) have no common value; they are left out.
             shown = MultiProcessCollector(None, path=folder)  # type: ignore[no-untyped-call]
+        if self.max_loras is not None:
+            shown = WithAdapters(shown, self.max_loras, [each.stats for each in self.every])
         if self._shown_hidden:
             shown = WithHidden(shown, self._shown_hidden, self._model_name)
         return generate_latest(shown)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from paddock.server.errors import ERROR_TYPES
 from paddock.server.messages.errors import PREFIX
+from paddock.server.protocol.adapters import LoadAdapterRequest, UnloadAdapterRequest
 from paddock.server.protocol.chat import ChatRequest
 from paddock.server.protocol.completions import CompletionRequest
 from paddock.server.protocol.message_replies import MessageReply, TokensCount
@@ -53,6 +54,8 @@ REQUESTS: Mapping[str, tuple[type[BaseModel], ...]] = {
     "/v2/rerank": (RerankRequest,),
     "/tokenize": (TokenizeText, TokenizeMessages),
     "/detokenize": (DetokenizeRequest,),
+    "/v1/load_lora_adapter": (LoadAdapterRequest,),
+    "/v1/unload_lora_adapter": (UnloadAdapterRequest,),
 }
 """What is posted; several where a route reads one of them."""
 
@@ -101,6 +104,8 @@ SUCCESSES: Mapping[tuple[str, str], Success] = {
     ("get", "/server_info"): _of(ServerInfo),
     ("get", "/version"): _of(ServerVersion),
     ("get", "/metrics"): Success(None, media_type="text/plain"),
+    ("post", "/v1/load_lora_adapter"): Success(None, media_type="text/plain"),
+    ("post", "/v1/unload_lora_adapter"): Success(None, media_type="text/plain"),
 }
 """Of operations whose answer has a body."""
 

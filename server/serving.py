@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paddock.engine.config import FrontendConfig
 from paddock.server.chat.template import ChatTemplate
@@ -20,6 +20,9 @@ from paddock.server.pooling.pooling_model import PoolingModel
 from paddock.server.responses.store import ResponseStore
 from paddock.server.sampling_defaults import SamplingDefaults
 from paddock.server.tokens.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from paddock.server.tracing.spans import RequestSpans
 
 INLINE_CHARACTERS = 4_000
 """Texts up to this length are tokenized on the event loop (under a millisecond); longer ones in a thread."""
@@ -46,6 +49,15 @@ class Serving:
     pooling: PoolingModel | None = None
     """None where the model generates."""
 
+    spans: "RequestSpans | None" = None
+    """Where requests are written that have ended; None where nothing is traced."""
+
+    changes_adapters: bool = False
+    """Whether adapters may be loaded and unloaded by requests."""
+
+    sleeps: bool = False
+    """Whether the engine may be sent to sleep, with the development routes."""
+
     log_requests: bool = False
     development: Mapping[str, Any] | None = None
     """The effective configuration, without secrets, for the development routes; None keeps those closed."""
@@ -57,9 +69,14 @@ class Serving:
         """The name to answer under. Raises ApiError 404 for one that is not served."""
         if asked is None:
             return self.model_names[0]
-        if asked not in self.model_names:
-            raise ApiError(404, f"The model `{asked[:200]}` does not exist.", "model")
+        if asked not in self.model_names and self.client.adapters.find(asked) is None:
+            there = f"There is `{self.model_names[0]}`; GET /v1/models lists all."
+            raise ApiError(404, f"The model `{asked[:200]}` does not exist. {there}", "model")
         return asked
+
+    def adapter_name(self, asked: str | None) -> str | None:
+        """None where a request that names `asked` is for the base model."""
+        return None if asked is None or asked in self.model_names else asked
 
     @cached_property
     def sets_special_tokens_apart(self) -> bool:

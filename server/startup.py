@@ -1,5 +1,6 @@
 """What is read before the engine starts, so that a fault in it costs no loading time."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from paddock.server.tls import TlsError, new_context
 from paddock.server.tokens.choice import load_tokenizer
 from paddock.server.tokens.tokenizer import Tokenizer, TokenizerError
 from paddock.server.tools.registry import ToolParserError
+from paddock.server.tracing.export import TracingError, open_export
 
 LONGEST_TIMEOUT_SECONDS = 86_400.0
 LEAST_SILENCE_SECONDS = 2.0
@@ -55,6 +57,7 @@ START_FAILURES = (
     TlsError,
     TokenizerError,
     ToolParserError,
+    TracingError,
 )
 """What keeps a server from starting and is told in words, without a traceback."""
 
@@ -68,6 +71,10 @@ def load_assets(config: ServeConfig) -> Assets:
     load_middleware(config.frontend.middleware)
     if config.frontend.ssl_certfile is not None:
         new_context(config.frontend)
+    export = open_export(config.observability, os.environ)
+    if export is not None:
+        export.close()
+    _check_adapter_names(config)
     model_path = resolve_model(config.model, config.load)
     # Resolved here for its errors first; the engine's process derives the same values for itself.
     settings = EngineSettings.resolve(config, ModelShape.read(model_path, config.model))
@@ -88,6 +95,17 @@ def load_assets(config: ServeConfig) -> Assets:
         constraints=Constraints.load(config, tokenizer),
         pooling=None if settings.pooling is None else PoolingModel(settings.pooling, settings.max_num_seqs),
     )
+
+
+def _check_adapter_names(config: ServeConfig) -> None:
+    taken = {*(config.model.served_model_name or (str(config.model.model),))}
+    for module in config.frontend.lora_modules or ():
+        if module.name in taken:
+            raise StartError(
+                f"--lora-modules: {module.name!r} is the name of the model or of another adapter; requests choose by name, "
+                "so give each its own."
+            )
+        taken.add(module.name)
 
 
 @dataclass(frozen=True, slots=True)

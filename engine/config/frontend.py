@@ -141,7 +141,7 @@ class FrontendConfig(Group):
     )
 
     lora_modules: LoRAModules | None = arg(
-        None, "Each named adapter is preloaded and selectable as a model name in requests."
+        None, "Each named adapter is preloaded and selectable as a model name in requests.", state=State.WORKS
     )
 
     max_log_len: Whole | None = arg(

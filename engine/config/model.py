@@ -33,8 +33,9 @@ class ModelConfig(Group):
 
     convert: Literal["auto", "classify", "embed", "none", "reward"] = arg(
         "auto",
-        "Wraps a generation model so that it embeds, classifies or scores instead.",
-        supported=("none",),
+        "Wraps a generation model so that it embeds, classifies or scores instead. reward scores each token; auto "
+        "goes by the architecture, none leaves the model as it is.",
+        state=State.WORKS,
     )
 
     disable_cascade_attn: bool = arg(
@@ -60,7 +61,11 @@ class ModelConfig(Group):
     )
 
     enable_sleep_mode: bool = arg(
-        False, "The engine can be told to free its GPU memory and to wake up later."
+        False,
+        "The engine can be told to give its memory back and to wake up later: by /sleep, /wake_up and /is_sleeping, "
+        "which PADDOCK_SERVER_DEV_MODE opens. Level 1 gives the KV cache back, and on a GPU the weights, too; level 2 "
+        "gives both back anywhere. Weights come from their files again.",
+        state=State.WORKS,
     )
 
     enforce_eager: bool = arg(
@@ -169,12 +174,18 @@ class ModelConfig(Group):
     pooler_config: PoolerConfig | None = arg(
         None,
         "Sets how a pooling model reduces hidden states to its output (pooling type, normalisation, ...).",
+        state=State.WORKS,
     )
 
     quantization: Text | None = arg(
         None,
-        "Weights are treated as quantized by this method; unset trusts the model's own configuration.",
+        "Weights are treated as quantized by this method; unset trusts the model's own configuration. int8 and int4 "
+        "round plain weights at loading, in groups of 128, 64 or 32 (the head always to 8 bits), on a CPU; gptq, awq, "
+        "compressed-tensors (pack-quantized), fp8 and mxfp4 say what the checkpoint must be: of the first three a CPU "
+        "multiplies by the stored codes, all else becomes plain numbers at loading.",
         aliases=("-q",),
+        state=State.WORKS,
+        supported=("int8", "int4", "gptq", "awq", "compressed-tensors", "fp8", "mxfp4"),
     )
 
     revision: Text | None = arg(
@@ -194,8 +205,12 @@ class ModelConfig(Group):
 
     runner: Literal["auto", "draft", "generate", "pooling"] = arg(
         "auto",
-        "Whether the instance generates text, pools embeddings or drafts; one instance does one of them.",
-        supported=("generate",),
+        "Whether the instance generates text, pools embeddings or drafts; one instance does one of them. auto pools "
+        "what cannot generate, and what sentence-transformers made.",
+        state=State.WORKS,
+        refused_values={
+            "draft": "a draft model runs inside the engine of the model that it drafts for, never alone"
+        },
     )
 
     seed: Seed | None = arg(

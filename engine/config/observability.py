@@ -17,7 +17,12 @@ class ObservabilityConfig(Group):
     ) = arg(None, "Adds spans for the named modules, at a cost in speed.")
 
     otlp_traces_endpoint: Text | None = arg(
-        None, "Spans of every request are exported to this OpenTelemetry collector."
+        None,
+        "Spans of every request are exported to this OpenTelemetry collector: over HTTP where the address has a path, "
+        "as http://collector:4318/v1/traces, else over gRPC, as http://collector:4317; or as "
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL says.",
+        state=State.WORKS,
+        pattern=r"^((https?|grpc)://)?[!-.0-~]+(/[!-~]*)?$",
     )
 
     show_hidden_metrics_for_version: Text | None = arg(

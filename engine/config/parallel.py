@@ -7,7 +7,11 @@ from paddock.engine.config.structures import EplbConfig
 from paddock.engine.config.successors import key_of, when_true
 from paddock.engine.config.values import Text, Whole
 
-_ONE_PER_POD = "a pod runs one replica; spec.replicas says how many there are, and the Service balances them"
+_MEETING = "the operator gives every pod the address of its replica's first one"
+_NUMBERED = (
+    "the operator numbers the engines of the pods; dataParallelHybridLb with dataParallelSizeLocal 1 gives each a pod "
+    "and an API of its own, which the Service balances"
+)
 
 
 class ParallelConfig(Group):
@@ -19,7 +23,7 @@ class ParallelConfig(Group):
         "node needs the same text in PADDOCK_GROUP_SECRET.",
         state=State.WORKS,
         aliases=("-dpa",),
-        cluster_reason=_ONE_PER_POD,
+        cluster_reason=_MEETING,
     )
 
     data_parallel_backend: Literal["mp", "ray"] = arg(
@@ -34,7 +38,6 @@ class ParallelConfig(Group):
         False,
         "Each node serves and balances its own replicas; an outside balancer spreads over nodes.",
         state=State.WORKS,
-        cluster_reason=_ONE_PER_POD,
     )
 
     data_parallel_rank: Whole | None = arg(
@@ -43,7 +46,7 @@ class ParallelConfig(Group):
         state=State.WORKS,
         ge=0,
         aliases=("-dpn",),
-        cluster_reason=_ONE_PER_POD,
+        cluster_reason=_NUMBERED,
     )
 
     data_parallel_rpc_port: int | None = arg(
@@ -53,7 +56,7 @@ class ParallelConfig(Group):
         ge=0,
         le=65535,
         aliases=("-dpp",),
-        cluster_reason=_ONE_PER_POD,
+        cluster_refused={0: "the other pods could not find it; give one from 1 to 65535"},
     )
 
     data_parallel_size: Whole = arg(
@@ -63,7 +66,6 @@ class ParallelConfig(Group):
         state=State.WORKS,
         ge=1,
         aliases=("-dp",),
-        cluster_reason=_ONE_PER_POD,
     )
 
     data_parallel_size_local: Whole | None = arg(
@@ -72,7 +74,7 @@ class ParallelConfig(Group):
         state=State.WORKS,
         ge=0,
         aliases=("-dpl",),
-        cluster_reason=_ONE_PER_POD,
+        cluster_refused={0: "every pod of a replica runs the same number of engines; leave it out"},
     )
 
     data_parallel_start_rank: Whole | None = arg(
@@ -81,7 +83,7 @@ class ParallelConfig(Group):
         state=State.WORKS,
         ge=0,
         aliases=("-dpr",),
-        cluster_reason=_ONE_PER_POD,
+        cluster_reason=_NUMBERED,
     )
 
     dbo_decode_token_threshold: Whole = arg(
@@ -100,7 +102,9 @@ class ParallelConfig(Group):
     )
 
     disable_custom_all_reduce: bool = arg(
-        False, "Tensor-parallel sums go through NCCL instead of the built-in kernel."
+        False,
+        "Tensor-parallel sums go through NCCL or gloo, also where CPU ranks of one node would share memory for them.",
+        state=State.WORKS,
     )
 
     distributed_executor_backend: Literal["external_launcher", "mp", "ray", "uni"] | None = arg(
@@ -117,7 +121,9 @@ class ParallelConfig(Group):
     enable_eplb: bool = arg(False, "Experts are moved between GPUs at run time to even out their load.")
 
     enable_expert_parallel: bool = arg(
-        False, "Experts of MoE layers are placed whole on different GPUs instead of being sliced."
+        False,
+        "Experts of MoE layers are placed whole on the tensor-parallel ranks instead of being sliced over them.",
+        state=State.WORKS,
     )
 
     enable_multimodal_encoder_data_parallel: bool | None = arg(
@@ -155,7 +161,9 @@ class ParallelConfig(Group):
 
     expert_placement_strategy: Literal["linear", "round_robin"] = arg(
         "linear",
-        "Gives each rank a contiguous run of experts (linear) or deals them out in turn (round_robin).",
+        "With enable-expert-parallel, gives each rank a contiguous run of experts (linear) or deals them out in turn "
+        "(round_robin).",
+        state=State.WORKS,
     )
 
     max_parallel_loading_workers: Whole | None = arg(
@@ -170,7 +178,7 @@ class ParallelConfig(Group):
         "Address of the node with node-rank 0, which leads the others. It listens there and nowhere else; every node "
         "needs the same text in PADDOCK_GROUP_SECRET.",
         state=State.WORKS,
-        cluster_reason="the operator gives every pod the address of its replica's first one",
+        cluster_reason=_MEETING,
     )
 
     master_port: Whole = arg(

@@ -91,6 +91,10 @@ RULES: tuple[Rule, ...] = (
         ~value("scheduler.async_scheduling", False) | (value("parallel.pipeline_parallel_size", 1) <= 1),
     ),
     Rule(
+        "{model.enable_sleep_mode} does not go with {lora.enable_lora}: adapters would not come back with the weights",
+        ~value("model.enable_sleep_mode", False) | ~value("lora.enable_lora", False),
+    ),
+    Rule(
         "{scheduler.async_scheduling} does not go with {engine.speculative_config}",
         ~value("scheduler.async_scheduling", False) | ~is_set("engine.speculative_config"),
     ),
@@ -126,6 +130,16 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "{parallel.node_rank} must be below {parallel.nnodes}",
         value("parallel.node_rank", 0) < value("parallel.nnodes", 1),
+    ),
+    Rule(
+        "{parallel.expert_placement_strategy} round_robin needs {parallel.enable_expert_parallel}",
+        value("parallel.expert_placement_strategy", "linear").equals("linear")
+        | value("parallel.enable_expert_parallel", False),
+    ),
+    Rule(
+        "{parallel.enable_expert_parallel} shares experts among the ranks of one replica; it does not go with "
+        "{parallel.data_parallel_size} above 1",
+        ~value("parallel.enable_expert_parallel", False) | value("parallel.data_parallel_size", 1).equals(1),
     ),
     Rule(
         "{parallel.enable_eplb} needs {parallel.enable_expert_parallel}",

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Error = tuple[str, str]
 
+_OPERATORS = {"spec.model": ("uri", "source"), "spec.lora": ("adapters",)}
+"""The operator's own fields in groups of arguments."""
+
 
 def from_spec(
     spec: Mapping[str, Any], *, model_path: str | None = None, warn: Callable[[str], None] | None = None
@@ -119,7 +122,7 @@ class _SpecReader:
         values: dict[str, Any] = {}
         for field, value in given.items():
             entry = known.get(field)
-            if value is None or (path, field) == ("spec.model", "uri"):
+            if value is None or field in _OPERATORS.get(path, ()):
                 continue
             if entry is None:
                 self.errors.append((f"{path}.{field}", f"unknown field{nearest(str(field), known)}"))

@@ -64,7 +64,7 @@ class PoolerConfig(Structure):
     dimensions: Whole | None = key(None, "Shorten embeddings to this many values.", ge=1)
     activation: bool | None = key(None, "Apply the classifier's activation to scores.")
     softmax: bool | None = key(None, "Apply softmax to rewards.")
-    logit_bias: float | None = key(None, "Added to classification logits.")
+    logit_bias: float | None = key(None, "Subtracted from the logits of classes.")
     enable_chunked_processing: bool | None = key(None, "Embed inputs beyond the context in pieces.")
     max_embed_len: Whole | None = key(None, "Longest input to embed, in tokens.", ge=1)
     step_tag_id: Whole | None = key(None, "Token that marks the end of a step.", ge=0)

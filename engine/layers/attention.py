@@ -11,7 +11,14 @@ from paddock.engine.layers.norm import OffsetRMSNorm, RMSNorm
 from paddock.engine.layers.placement import Placement
 from paddock.engine.models.shape import ModelShape
 from paddock.engine.weights.target import WeightTarget
-from paddock.kernels import AttentionMetadata, cache_write, paged_attention, rotary_cache_write
+from paddock.kernels import (
+    UNSCALED,
+    AttentionMetadata,
+    CacheScales,
+    cache_write,
+    paged_attention,
+    rotary_cache_write,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ class SelfAttention(nn.Module):
         self.k_norm = None if norm is None else norm(shape.head_dim, shape.rms_norm_eps, place)
         heads = place.share(shape.num_heads, "attention heads")
         self.first_head, self.all_heads = place.rank * heads, shape.num_heads
+        self.cache_scales: CacheScales = UNSCALED
         self.sinks = torch.empty(heads, device=place.device) if form.sinks else None
 
     def weight_targets(self, prefix: str) -> Iterator[WeightTarget]:
@@ -101,6 +109,7 @@ class SelfAttention(nn.Module):
             self.scale,
             softcap=self.form.softcap,
             sinks=self.sinks,
+            scales=self.cache_scales,
         )
         output: torch.Tensor = self.o_proj(out.flatten(1))
         return output
@@ -112,7 +121,7 @@ class SelfAttention(nn.Module):
             query, key, value = heads.tensor_split(
                 (heads.shape[1] - 2 * self.num_kv_heads, -self.num_kv_heads), dim=1
             )
-            cache_write(key, value, self.key_cache, self.value_cache, slot_mapping)
+            cache_write(key, value, self.key_cache, self.value_cache, slot_mapping, self.cache_scales)
             return query
         q_norm, k_norm = self.q_norm, self.k_norm
         if isinstance(q_norm, OffsetRMSNorm) and isinstance(k_norm, OffsetRMSNorm):
@@ -126,6 +135,7 @@ class SelfAttention(nn.Module):
             None if q_norm is None else q_norm.weight,
             None if k_norm is None else k_norm.weight,
             self.eps,
+            self.cache_scales,
         )
 
     def _offset_normed(self, qkv: torch.Tensor, q_norm: OffsetRMSNorm, k_norm: OffsetRMSNorm) -> torch.Tensor:

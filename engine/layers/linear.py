@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 from paddock.engine.layers.placement import Placement
+from paddock.engine.layers.rounded import pack, saved_bytes, scale_group
+from paddock.engine.layers.stored_codes import StoredCodes
 from paddock.engine.weights.target import WeightTarget
-from paddock.kernels import PackedLinear, pack_linear
+from paddock.kernels import PackedLinear, pack_quantized
 
 
 @runtime_checkable
@@ -43,29 +45,67 @@ class PackableLinear(nn.Module):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool, place: Placement, transposed: bool = False
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool,
+        place: Placement,
+        transposed: bool = False,
+        all_inputs: int | None = None,
     ) -> None:
+        """`all_inputs` are those of all ranks, where they split them."""
         super().__init__()
+        self.scale_group = scale_group(all_inputs or in_features, place, in_features)
         self.place = place
         self.transposed = transposed
         self.weight: torch.Tensor | None = place.empty(out_features, in_features)
         self.bias: torch.Tensor | None = place.empty(out_features) if bias else None
+        self.codes: StoredCodes | None = None
         self.multiply: PackedLinear | None = None
+        self.saved_bytes = 0
+        """How much less the packed weight takes than a plain one."""
 
-    def target(
+    def keep_codes(self, bits: int, group: int) -> None:
+        """Be filled from codes of which `group` neighbouring inputs share a scale. Call before loading."""
+        assert self.weight is not None
+        outputs, inputs = self.weight.shape
+        self.codes = StoredCodes(outputs, inputs, bits, group)
+
+    @property
+    def packs_into_codes(self) -> bool:
+        return self.codes is not None or self.scale_group is not None
+
+    def tensors_to_fill(self) -> list[torch.Tensor]:
+        weight = self.weight if self.codes is None else None
+        kept = () if self.codes is None else (self.codes.codes, self.codes.scales, self.codes.zeros)
+        return [tensor for tensor in (weight, *kept, self.bias) if tensor is not None]
+
+    def targets(
         self, name: str, full: tuple[int, int], rows: slice, source: tuple[slice, slice]
-    ) -> WeightTarget:
+    ) -> Iterator[WeightTarget]:
         """The part `source` of the checkpoint's matrix of shape `full` (outputs, inputs) for these rows."""
         assert self.weight is not None
-        if self.transposed:
-            return WeightTarget(name, full[::-1], self.weight[rows].t(), source[::-1])
-        return WeightTarget(name, full, self.weight[rows], source)
+        if self.codes is not None:
+            yield from self.codes.targets(name, full, rows, source)
+        elif self.transposed:
+            yield WeightTarget(name, full[::-1], self.weight[rows].t(), source[::-1])
+        else:
+            yield WeightTarget(name, full, self.weight[rows], source)
 
     def pack(self) -> None:
-        """Call once, after loading. The plain weight is let go: the packed form may be a rearranged copy."""
+        """Call after loading; a second call does nothing.
+
+        The plain weight is let go: the packed form may be a rearranged copy.
+        """
+        if self.multiply is not None:
+            return
         assert self.weight is not None
-        self.multiply = pack_linear(self.weight, self.bias)
-        self.weight = self.bias = None
+        if self.codes is not None:
+            self.multiply = pack_quantized(self.codes.weight(), self.bias, dtype=self.place.dtype)
+        else:
+            self.multiply = pack(self.weight, self.bias, self.place.rounded_bits, self.scale_group)
+        self.saved_bytes = saved_bytes(self.weight, self.multiply)
+        self.weight = self.bias = self.codes = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         assert self.multiply is not None
@@ -92,7 +132,7 @@ class ColumnParallelLinear(PackableLinear):
         row, inputs = 0, slice(0, self.in_features)
         for part in self.parts:
             rows, source = slice(row, row + part.size), slice(part.start, part.start + part.size)
-            yield self.target(
+            yield from self.targets(
                 f"{prefix}.{part.name}.weight", (part.full, self.in_features), rows, (source, inputs)
             )
             if self.bias is not None:
@@ -113,13 +153,13 @@ class RowParallelLinear(PackableLinear):
         transposed: bool = False,
     ) -> None:
         share = place.share(in_features, what)
-        super().__init__(share, out_features, bias, place, transposed)
+        super().__init__(share, out_features, bias, place, transposed, all_inputs=in_features)
         self.full_shape = (out_features, in_features)
         self.columns = slice(place.rank * share, (place.rank + 1) * share)
 
     def weight_targets(self, prefix: str) -> Iterator[WeightTarget]:
         outputs = slice(0, self.full_shape[0])
-        yield self.target(f"{prefix}.weight", self.full_shape, outputs, (outputs, self.columns))
+        yield from self.targets(f"{prefix}.weight", self.full_shape, outputs, (outputs, self.columns))
         if self.bias is not None:
             yield WeightTarget(f"{prefix}.bias", self.full_shape[:1], self.bias)
 

@@ -1,11 +1,15 @@
 """Where a layer's shard lives: its rank among the tensor-parallel peers, its stage, its device and its dtype."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-import torch.distributed as dist
 
+from paddock.engine.distributed.tensor_group import TensorGroup
 from paddock.engine.distributed.topology import stage_layers
+
+ExpertPlacement = Literal["linear", "round_robin"]
+"""A run of neighbouring experts for each rank, or each rank's turn in order."""
 
 
 @dataclass(frozen=True)
@@ -16,8 +20,14 @@ class Placement:
     device: torch.device
     rank: int = 0
     size: int = 1
-    group: dist.ProcessGroup | None = None
+    group: TensorGroup | None = None
     """The tensor-parallel peers; needed only when `size` is over 1."""
+
+    rounded_bits: int | None = None
+    """Of a code, where linear layers round their weights after loading; None keeps them as they are."""
+
+    expert_placement: ExpertPlacement | None = None
+    """How whole experts are dealt out to the ranks; None slices each over all of them."""
 
     stage: int = 0
     num_stages: int = 1
@@ -51,19 +61,20 @@ class Placement:
     def all_reduce(self, x: torch.Tensor) -> torch.Tensor:
         """The sum of `x` over the ranks, in place."""
         if self.size > 1:
-            dist.all_reduce(x, group=self.group)
+            self._peers.all_reduce(x)
         return x
 
     def all_gather(self, x: torch.Tensor) -> torch.Tensor:
         """The ranks' `x` `[rows, n]` side by side: `[rows, size * n]`."""
-        if self.size == 1:
-            return x
-        parts = [torch.empty_like(x) for _ in range(self.size)]
-        dist.all_gather(parts, x.contiguous(), group=self.group)
-        return torch.cat(parts, dim=-1)
+        return self._peers.all_gather(x) if self.size > 1 else x
 
     def take_from_first(self, x: torch.Tensor) -> torch.Tensor:
         """The first rank's `x`, written over the other ranks'."""
         if self.size > 1:
-            dist.broadcast(x, group=self.group, group_src=0)
+            self._peers.broadcast(x)
         return x
+
+    @property
+    def _peers(self) -> TensorGroup:
+        assert self.group is not None, "a shard that runs has peers"
+        return self.group

@@ -6,8 +6,12 @@ import torch
 from torch import nn
 
 from paddock.engine.layers.placement import Placement
+from paddock.engine.layers.rounded import pack, saved_bytes, scale_group
 from paddock.engine.weights.target import WeightTarget
-from paddock.kernels import PackedLinear, pack_linear
+from paddock.kernels import PackedLinear
+
+HEAD_BITS = 8
+"""Of a code, where weights are rounded: a token's score is one row's alone, and 4 bits would show."""
 
 
 class VocabularyShard(nn.Module):
@@ -27,6 +31,8 @@ class VocabularyShard(nn.Module):
         weight[max(self.last - self.first, 0) :].zero_()
         self.weight: torch.Tensor | None = weight
         self.packed: PackedLinear | None = None
+        self.saved_bytes = 0
+        """How much less the packed matrix takes than a plain one."""
 
     def weight_targets(self, prefix: str) -> Iterator[WeightTarget]:
         assert self.weight is not None
@@ -37,7 +43,9 @@ class VocabularyShard(nn.Module):
     def pack(self) -> None:
         """Call once, after loading, when a head multiplies by the matrix; the plain one is let go."""
         assert self.weight is not None
-        self.packed = pack_linear(self.weight)
+        group = scale_group(self.weight.shape[1], self.place, self.weight.shape[1])
+        self.packed = pack(self.weight, None, HEAD_BITS, group)
+        self.saved_bytes = saved_bytes(self.weight, self.packed)
         self.weight = None
 
     def rows(self, indices: torch.Tensor) -> torch.Tensor:

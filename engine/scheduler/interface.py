@@ -67,7 +67,7 @@ class SchedulerInterface(ABC):
     @abstractmethod
     def schedule(self) -> StepPlan | None:
         """Plan a step of at least one and at most `settings.max_num_batched_tokens` tokens, in at most
-        `settings.max_num_seqs` rows; None when nothing can be computed before a step under way is answered.
+        `settings.max_num_seqs` rows that use at most `settings.lora.max_loras` adapters; None when nothing can be computed before a step under way is answered.
 
         With requests and no step under way there must be a plan.
         """

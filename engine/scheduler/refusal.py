@@ -7,6 +7,7 @@ not have passed from reaching a tensor, where it would end the process for every
 import math
 
 from paddock.engine.messages import AddRequest, RequestRefused
+from paddock.engine.pooling.refusal import fault_in_pooling
 from paddock.engine.sampling.processor_choice import ProcessorChoice
 from paddock.engine.settings import EngineSettings
 
@@ -23,7 +24,8 @@ def refusal_of(
     `constrains` says whether the engine can constrain outputs.
     """
     fault = (
-        _fault_in_prompt(request.prompt_token_ids, settings)
+        fault_in_pooling(request, settings)
+        or _fault_in_prompt(request.prompt_token_ids, settings)
         or _fault_in_fields(request, settings)
         or _fault_in_constraint(request, settings, constrains)
         or processors.fault_in(request.sampling)
@@ -41,7 +43,7 @@ def refusal_of(
 def _fault_in_prompt(token_ids: list[int], settings: EngineSettings) -> tuple[str, str] | None:
     if not token_ids:
         return "prompt", "The prompt is empty: at least one token is needed."
-    if len(token_ids) >= settings.max_model_len:
+    if len(token_ids) >= settings.max_model_len and settings.pooling is None:
         return "prompt", (
             f"This model's maximum context length is {settings.max_model_len} tokens and the prompt has "
             f"{len(token_ids)}: at most {settings.max_model_len - 1} leave room for an answer."

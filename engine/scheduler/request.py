@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 
 from paddock.engine.kv_cache.block_table import BlockTable
+from paddock.engine.lora.adapter import Adapter
 from paddock.engine.messages import PositionLogprobs
+from paddock.engine.pooling.params import PoolingParams
 from paddock.engine.sampling.params import SamplingParams
 
 Rank = tuple[float, ...]
@@ -52,6 +54,10 @@ class Request:
     scheduled_time: float | None = None
     num_preemptions: int = 0
     prompt_logprobs: list[PositionLogprobs] = field(default_factory=list)
+    pooling: PoolingParams | None = None
+    """What a pooling model makes of the prompt; it generates nothing."""
+    adapter: Adapter | None = None
+    """None for the base model."""
 
     @property
     def is_constrained(self) -> bool:
@@ -69,5 +75,8 @@ class Request:
 
     @property
     def reads_prefix_cache(self) -> bool:
-        """Cached blocks yield no logits, so prompt log-probabilities need every prompt token computed, once."""
+        """Cached blocks yield no logits, so prompt log-probabilities need every prompt token computed, once; and no
+        hidden states, of which pooling may do with the last one's."""
+        if self.pooling is not None:
+            return self.pooling.pooling == "LAST"
         return self.sampling.prompt_logprobs is None or self.num_generated_tokens > 0

@@ -17,13 +17,15 @@ import time
 from paddock.engine.executor.plan import NewRow, SampledRow, ScheduledRow, StepPlan, StepResult
 from paddock.engine.kv_cache.cache import KVCache
 from paddock.engine.messages import RequestOutput
+from paddock.engine.scheduler.adapter_slots import AdapterSlots
 from paddock.engine.scheduler.interface import SchedulerInterface
 from paddock.engine.scheduler.output import failure_of, output_of
 from paddock.engine.scheduler.part_way import PartWay, PrefillLimits
 from paddock.engine.scheduler.ranked_list import RankedList
 from paddock.engine.scheduler.request import NO_ROW, Request
 from paddock.engine.scheduler.stopping import finish_after
-from paddock.engine.scheduler.under_way import StepsUnderWay
+from paddock.engine.scheduler.under_way import StepsUnderWay, StepUnderWay
+from paddock.engine.scheduler.void_blocks import builders_on
 from paddock.engine.settings import EngineSettings
 
 WATERMARK = 0.01
@@ -40,11 +42,13 @@ class Scheduler(SchedulerInterface):
         self._max_num_batched_tokens = settings.max_num_batched_tokens
         self._limits = PrefillLimits.of(settings)
         self._watermark = int(cache.num_blocks * WATERMARK)
+        self._adapters = AdapterSlots(settings.lora)
         # Only a single stage can feed a row the token that it has just sampled itself.
         self._goes_ahead = settings.async_scheduling and num_stages == 1
         self._vacant_rows = list(range(settings.max_num_seqs))
         self._freed_rows: list[int] = []
         self._under_way = StepsUnderWay()
+        self._num_new_prompt_tokens = 0  # of the step that is being planned
 
     @property
     def num_running(self) -> int:
@@ -79,7 +83,8 @@ class Scheduler(SchedulerInterface):
         if not scheduled:
             return None
         self.num_steps += 1
-        self._under_way.begin(sampling, reporting)
+        self._under_way.begin(StepUnderWay(sampling, reporting, self._num_new_prompt_tokens))
+        self._num_new_prompt_tokens = 0
         freed, self._freed_rows = self._freed_rows, []
         return StepPlan(self.num_steps, freed, admitted, scheduled)
 
@@ -132,6 +137,10 @@ class Scheduler(SchedulerInterface):
         under way samples for it is lost, too, and will be sampled again: the noise depends on its position alone.
         """
         request = self.running[-1]
+        self._preempt(request)
+        return request
+
+    def _preempt(self, request: Request) -> None:
         self.running.remove(request)
         self._vacate(request)
         request.num_computed_tokens = 0
@@ -140,7 +149,6 @@ class Scheduler(SchedulerInterface):
             request.prompt_logprobs = []
         self.waiting.add(request)
         self.counters.num_preemptions += 1
-        return request
 
     def _admit(
         self,
@@ -152,10 +160,12 @@ class Scheduler(SchedulerInterface):
         """Let waiting requests in while rows, budget and blocks for all their known tokens last."""
         new_rows: list[NewRow] = []
         part_way = PartWay(self._limits, self.running)
-        position = 0
+        position, adapters_wait = 0, False
         while position < len(self.waiting) and self._vacant_rows and budget:
             request = self.waiting[position]
-            if part_way.holds_back(request):
+            # Whoever lacks room for its adapter holds back all behind it that have one, or it might wait for ever.
+            adapters_wait = adapters_wait or not self._adapters.has_room(request)
+            if part_way.holds_back(request) or (adapters_wait and request.adapter is not None):
                 position += 1
                 continue
             num_known = len(request.token_ids)
@@ -179,6 +189,7 @@ class Scheduler(SchedulerInterface):
     def _enter(self, request: Request, num_cached: int) -> NewRow:
         self.waiting.remove(request)
         self.running.add(request)
+        self._adapters.take(request)
         request.row = heapq.heappop(self._vacant_rows)
         request.num_computed_tokens = num_cached
         request.num_prefill_tokens = len(request.token_ids)
@@ -186,7 +197,15 @@ class Scheduler(SchedulerInterface):
             self._first_admission(request, num_cached)
         # A copy: the worker appends to its own list what it samples.
         token_ids = list(request.token_ids)
-        return NewRow(request.row, request.request_id, token_ids, request.num_prompt_tokens, request.sampling)
+        return NewRow(
+            request.row,
+            request.request_id,
+            token_ids,
+            request.num_prompt_tokens,
+            request.sampling,
+            request.pooling,
+            0 if request.adapter is None else request.adapter.number,
+        )
 
     def _first_admission(self, request: Request, num_cached: int) -> None:
         request.scheduled_time = time.time()
@@ -216,6 +235,8 @@ class Scheduler(SchedulerInterface):
         if samples:
             request.num_pending_tokens += 1
             sampling.append(request)
+        else:
+            reporting[request.row] = request
         return ScheduledRow(request.row, start, num_tokens, new_block_ids, samples)
 
     def _register_full_blocks(self, request: Request) -> None:
@@ -226,21 +247,43 @@ class Scheduler(SchedulerInterface):
     def _count_prompt_tokens(self, request: Request) -> None:
         reached = min(request.num_computed_tokens, request.num_prompt_tokens)
         if reached > request.num_prompt_tokens_counted:
-            self.counters.num_prompt_tokens += reached - request.num_prompt_tokens_counted
+            self._num_new_prompt_tokens += reached - request.num_prompt_tokens_counted
             request.num_prompt_tokens_counted = reached
 
     def update(self, result: StepResult) -> list[tuple[Request, RequestOutput]]:
         """Take in the tokens of the oldest step under way; requests that end give up rows and blocks now."""
         step = self._under_way.end()
+        # Not as they are planned: the step before would seem to have computed them.
+        self.counters.num_prompt_tokens += step.num_prompt_tokens
+        ended = self._fail(step, result) if result.failed else []
         for part in result.prompt_logprobs:
             reporter = step.reporting.get(part.row)
             if reporter is not None and not reporter.num_generated_tokens:
                 reporter.prompt_logprobs += part.positions
-        return [
+        return ended + [
             (request, self._take(request, sampled))
             for request, sampled in zip(step.sampling, result.sampled, strict=True)
             if request is not None
         ]
+
+    def _fail(self, step: StepUnderWay, result: StepResult) -> list[tuple[Request, RequestOutput]]:
+        """End the requests whose rows failed, and begin anew those that have built on what these did not write."""
+        holders = dict(step.reporting)
+        for request, sampled in zip(step.sampling, result.sampled, strict=True):
+            if request is not None:
+                holders[sampled.row] = request
+        ended = []
+        for failed in result.failed:
+            request = holders.get(failed.row)
+            if request is not None:
+                ended.append((request, failure_of(request, failed.error)))
+                self._end(request)
+                step.strike_out(request)
+        void = {block_id for failed in result.failed for block_id in failed.block_ids}
+        for request in builders_on(void, self.running, self.cache):
+            self._preempt(request)
+            step.strike_out(request)
+        return ended
 
     def _take(self, request: Request, sampled: SampledRow) -> RequestOutput:
         request.num_pending_tokens -= 1
@@ -263,6 +306,7 @@ class Scheduler(SchedulerInterface):
     def _vacate(self, request: Request) -> None:
         """Free the row and the blocks of a request that has just left the running ones."""
         self._under_way.strike_out(request)
+        self._adapters.give_back(request)
         self.cache.release(request.table)
         heapq.heappush(self._vacant_rows, request.row)
         self._freed_rows.append(request.row)

@@ -2,6 +2,7 @@
 
 from paddock.engine.dotted_path import DottedPathError, load_class
 from paddock.engine.kv_cache.cache import KVCache
+from paddock.engine.pooling.scheduler import PoolingScheduler
 from paddock.engine.scheduler.interface import SchedulerInterface
 from paddock.engine.scheduler.scheduler import Scheduler
 from paddock.engine.settings import EngineSettings, SettingsError
@@ -9,6 +10,8 @@ from paddock.engine.settings import EngineSettings, SettingsError
 
 def scheduler_class(settings: EngineSettings) -> type[SchedulerInterface]:
     """Raises `SettingsError` when the path leads to no scheduler."""
+    if settings.pooling is not None:
+        return PoolingScheduler
     if settings.scheduler_cls is None:
         return Scheduler
     try:

@@ -14,7 +14,10 @@ class StepUnderWay:
     """Requests that get a token, in plan order."""
 
     reporting: dict[int, Request]
-    """By row, requests whose prompt log-probabilities the step may bring."""
+    """By row, requests whose prompt log-probabilities the step may bring, and those that get no token from it."""
+
+    num_prompt_tokens: int
+    """Prompt tokens that it computes for the first time."""
 
     def strike_out(self, request: Request) -> None:
         self.sampling = [None if other is request else other for other in self.sampling]
@@ -30,8 +33,8 @@ class StepsUnderWay:
     def __len__(self) -> int:
         return len(self._steps)
 
-    def begin(self, sampling: list[Request | None], reporting: dict[int, Request]) -> None:
-        self._steps.append(StepUnderWay(sampling, reporting))
+    def begin(self, step: StepUnderWay) -> None:
+        self._steps.append(step)
 
     def end(self) -> StepUnderWay:
         """The oldest. Raises `RuntimeError` when there is none: the executor answered what nobody asked."""
@@ -41,7 +44,7 @@ class StepsUnderWay:
 
     def strike_out(self, request: Request) -> None:
         """Drop whatever is still to come for the request."""
-        if request.num_pending_tokens or request.sampling.prompt_logprobs is not None:
+        if request.num_pending_tokens or request.is_part_way or request.sampling.prompt_logprobs is not None:
             for step in self._steps:
                 step.strike_out(request)
         request.num_pending_tokens = 0

@@ -3,6 +3,7 @@
 import argparse
 import math
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -10,11 +11,28 @@ from urllib.parse import urlsplit
 FAILED, USAGE_ERROR = 1, 2
 
 
+class WrappedHelp(argparse.HelpFormatter):
+    """Lines break between words only: a flag that is torn at a dash is not found, nor pasted."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(indent + line for line in self._split_lines(text, width - len(indent)))
+
+
+class DrawnHelp(WrappedHelp):
+    """Description and examples stand as they are written."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "".join(indent + line for line in text.splitlines(keepends=True))
+
+
 class CommandParser(argparse.ArgumentParser):
     """Flags are written out, with dashes or underscores; an error is one line and status 2."""
 
     def __init__(self, command: str, description: str, **settings: Any) -> None:
-        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        settings.setdefault("formatter_class", DrawnHelp)
         super().__init__(prog=f"paddock {command}", description=description, allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:

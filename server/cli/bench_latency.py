@@ -1,9 +1,8 @@
 """`paddock bench latency`: the engine by itself, one batch at a time."""
 
-import argparse
 from collections.abc import Mapping, Sequence
 
-from paddock.server.cli.arguments import CommandParser, whole
+from paddock.server.cli.arguments import CommandParser, WrappedHelp, whole
 from paddock.server.cli.benchmark_run import Measured, profile_at, run_benchmark
 from paddock.server.cli.engine_arguments import EPILOG, read_engine_arguments
 
@@ -32,7 +31,7 @@ def _parser() -> CommandParser:
         "--enable-prefix-caching is given.",
         usage="paddock bench latency MODEL [options] [--engine-flags]",
         epilog=EPILOG,
-        formatter_class=argparse.HelpFormatter,
+        formatter_class=WrappedHelp,
     )
     lengths = {
         "input-len": (1, 32, "prompt length"),

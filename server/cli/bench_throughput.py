@@ -1,9 +1,8 @@
 """`paddock bench throughput`: the engine by itself, a pile of requests."""
 
-import argparse
 from collections.abc import Mapping, Sequence
 
-from paddock.server.cli.arguments import CommandParser, whole
+from paddock.server.cli.arguments import CommandParser, WrappedHelp, whole
 from paddock.server.cli.benchmark_run import Measured, profile_at, run_benchmark
 from paddock.server.cli.engine_arguments import EPILOG, read_engine_arguments
 
@@ -33,7 +32,7 @@ def _parser() -> CommandParser:
         "Measure how fast a pile of requests is worked off, without a server.",
         usage="paddock bench throughput MODEL [options] [--engine-flags]",
         epilog=EPILOG,
-        formatter_class=argparse.HelpFormatter,
+        formatter_class=WrappedHelp,
     )
     add = parser.add_argument
     add("--backend", choices=("vllm", "hf", "mii", "vllm-chat"), default="vllm", help="what is measured: this engine "

@@ -26,6 +26,7 @@ commands:
                           (manifest --check FILE checks one as the API server does)
   status NAME [-n NAMESPACE]
                           show what an InferenceService runs, what is wrong and what to do
+
 options:
   -h, --help              print this; paddock COMMAND --help says more of a command
   -v, --version           print the version

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from paddock.server.cli.arguments import FAILED, USAGE_ERROR, CommandParser, whole
+from paddock.server.cli.arguments import FAILED, USAGE_ERROR, CommandParser, WrappedHelp, whole
 from paddock.server.cli.engine_arguments import EPILOG, read_engine_arguments
 
 COMMAND = "run-batch"
@@ -71,7 +71,7 @@ def _parser() -> CommandParser:
         + " Of the server's flags these work here: --response-role, --enable-prompt-tokens-details, "
         "--disable-log-stats, --enable-log-requests, --max-log-len, and those of chat templates and tools. "
         "Exit status: 0 every line has an answer or an error, 1 not, 2 a flag is wrong.",
-        formatter_class=argparse.HelpFormatter,
+        formatter_class=WrappedHelp,
     )
     add = parser.add_argument
     add("-i", "--input-file", required=True, metavar="INPUT", help="file, or http(s) address read with GET")

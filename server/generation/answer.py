@@ -14,6 +14,7 @@ from paddock.server.generation.choice import Choice, Piece
 from paddock.server.generation.format import ReplyFormat, TokenCount
 from paddock.server.generation.stream import Batch, Generation
 from paddock.server.request_log import OutputLog
+from paddock.server.tracing.record import follow
 
 logger = logging.getLogger("paddock.server")
 KEEP_ALIVE_SECONDS = 15.0
@@ -62,6 +63,7 @@ class Answer(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         generation = self._client.start(self._requests)
+        follow(scope, generation)
         watcher = asyncio.create_task(_watch(receive, generation))
         try:
             if self._how.stream:

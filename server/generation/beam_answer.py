@@ -18,6 +18,7 @@ from paddock.server.generation.choice import Choice, Piece
 from paddock.server.generation.format import ReplyFormat, TokenCount
 from paddock.server.generation.stream import Generation
 from paddock.server.request_log import OutputLog
+from paddock.server.tracing.record import follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class BeamRequest:
 
     priority: int
     cache_salt: str | None
+    adapter: str | None
 
 
 class BeamAnswer(Response):
@@ -66,7 +68,7 @@ class BeamAnswer(Response):
         watcher = asyncio.create_task(self._watch(receive))
         try:
             while not all(search.over for search in self._searches):
-                await self._advance()
+                await self._advance(scope)
         finally:
             watcher.cancel()
             if self._generation is not None:
@@ -80,10 +82,11 @@ class BeamAnswer(Response):
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _advance(self) -> None:
+    async def _advance(self, scope: Scope) -> None:
         if self._gone:
             raise ApiError(CLIENT_CLOSED_REQUEST, "The client closed the connection.")
         self._generation = self._client.start(list(self._requests()))
+        follow(scope, self._generation)
         found = await one_each(self._generation)
         if self._round == 0:
             self._tokens.cached_tokens = sum(output.num_cached_tokens for output in found)
@@ -105,6 +108,7 @@ class BeamAnswer(Response):
                     arrival,
                     request.priority,
                     request.cache_salt,
+                    adapter=request.adapter,
                 )
 
     def _pieces(self) -> Iterator[Piece]:

@@ -21,6 +21,7 @@ class Sequence:
 
     __slots__ = (
         "arrival",
+        "ended",
         "first_token",
         "generation",
         "index",
@@ -45,6 +46,8 @@ class Sequence:
         self.scheduled = request.arrival_time
         self.first_token = 0.0
         self.last_token = 0.0
+        self.ended: str | None = None
+        """Why it ended, once it has."""
 
 
 class Siblings:

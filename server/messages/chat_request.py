@@ -34,6 +34,7 @@ SWITCHES = ("enable_thinking", "thinking")
 def chat_request(request: CountTokensRequest, serving: Serving) -> ChatRequest:
     """Raises ApiError 400."""
     asked: dict[str, Any] = {
+        "model": request.model,
         "messages": list(_messages(request)),
         "continue_final_message": _is_begun(request.messages[-1]),
         "chat_template_kwargs": _thinking(request, serving),

@@ -60,7 +60,7 @@ async def open_turn(http: Request, kind: type[Fields], prefix: str) -> tuple[Fie
     assert serving.pooling is not None, "these routes are a pooling server's"
     if request.request_id is not None:
         rename_request(http.scope, request.request_id)
-    run = PoolingRun(http, serving, serving.pooling, request.priority)
+    run = PoolingRun(http, serving, serving.pooling, request.priority, name)
     unique = request.request_id or uuid4().hex
     return request, Turn(f"{prefix}-{unique}", name, serving, serving.pooling, run)
 

@@ -13,12 +13,14 @@ from paddock.engine.pooling.params import PooledRows, PoolingParams
 from paddock.engine.sampling.params import SamplingParams
 from paddock.server.errors import CLIENT_CLOSED_REQUEST, ApiError
 from paddock.server.generation.beam_answer import one_each
+from paddock.server.generation.format import TokenCount
 from paddock.server.generation.stream import Generation
 from paddock.server.middleware.request_id import request_id_of
 from paddock.server.pooling.pooling_model import PoolingModel
 from paddock.server.request_log import log_request
 from paddock.server.serving import Serving
 from paddock.server.tokens.inputs import EncodedInput
+from paddock.server.tracing.record import Asked, follow, trace_of
 
 NOTHING_GENERATED = SamplingParams(max_tokens=1)
 
@@ -26,11 +28,14 @@ NOTHING_GENERATED = SamplingParams(max_tokens=1)
 class PoolingRun:
     """Sends as many at once as the engine computes side by side: a long list must not fill its queue."""
 
-    def __init__(self, http: Request, serving: Serving, model: PoolingModel, priority: int) -> None:
+    def __init__(
+        self, http: Request, serving: Serving, model: PoolingModel, priority: int, model_name: str
+    ) -> None:
         self._http = http
         self._serving = serving
         self._model = model
         self._priority = priority
+        self._model_name = model_name
         self._unique = uuid4().hex
         self._generation: Generation | None = None
         self._gone = False
@@ -42,6 +47,10 @@ class PoolingRun:
             log_request(
                 request_id_of(self._http.scope), inputs[0].token_ids, made, self._serving.frontend.max_log_len
             )
+        trace = trace_of(self._http.scope)
+        if trace is not None:
+            tokens = TokenCount(sum(len(each.token_ids) for each in inputs))
+            trace.asked = Asked(self._model_name, made[0], len(inputs), False, tokens)
         watcher = asyncio.create_task(self._watch())
         found: list[PooledRows] = []
         size = self._model.most_at_once
@@ -75,6 +84,7 @@ class PoolingRun:
         if self._gone:
             raise ApiError(CLIENT_CLOSED_REQUEST, "The client closed the connection.")
         self._generation = self._serving.client.start(requests)
+        follow(self._http.scope, self._generation)
         outputs = await one_each(self._generation)
         return [output.pooled for output in outputs if output.pooled is not None]
 

@@ -41,5 +41,9 @@ class ServerVersion(msgspec.Struct):
     version: str
 
 
+class IsSleeping(msgspec.Struct):
+    is_sleeping: bool
+
+
 class ServerInfo(msgspec.Struct):
     config: dict[str, Any]

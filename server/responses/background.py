@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Scope
 from paddock.server.errors import ApiError
 from paddock.server.responses.format import ResponseFormat
 from paddock.server.responses.store import ResponseStore, StoredResponse
+from paddock.server.tracing.record import trace_of
 
 logger = logging.getLogger("paddock.server")
 
@@ -22,6 +23,10 @@ def run_in_background(
     task = asyncio.create_task(run.run())
     store.tasks.add(task)
     task.add_done_callback(store.tasks.discard)
+    trace = trace_of(scope)
+    if trace is not None:  # the answer to the order to begin is not its end
+        trace.hold()
+        task.add_done_callback(lambda _: trace.release())
 
 
 class _Run:

@@ -25,6 +25,7 @@ def chat_request(
 ) -> ChatRequest:
     """`fields` are those that `request` was read from. Raises ApiError 400."""
     asked: dict[str, Any] = {
+        "model": request.model,
         "messages": chat_messages(request.instructions, items),
         "chat_template_kwargs": request.chat_template_kwargs,
         "parallel_tool_calls": request.parallel_tool_calls,

@@ -30,7 +30,12 @@ def beam_answer(
     ]
     first = made[0]
     beams = BeamRequest(
-        first.request_id, prompts, first.sampling.logprobs, request.priority, request.cache_salt
+        first.request_id,
+        prompts,
+        first.sampling.logprobs,
+        request.priority,
+        request.cache_salt,
+        first.adapter,
     )
     return BeamAnswer(serving.client, beams, reply, tokens, output_log)
 

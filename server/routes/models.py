@@ -12,7 +12,8 @@ router = APIRouter()
 @router.get("/v1/models")
 async def list_models(http: Request) -> Response:
     serving: Serving = http.app.state.serving
-    return as_json(ModelList([_card(name, serving) for name in serving.model_names]))
+    names = [*serving.model_names, *(adapter.name for adapter in serving.client.adapters.served)]
+    return as_json(ModelList([_card(name, serving) for name in names]))
 
 
 @router.get("/v1/models/{model_id:path}")
@@ -22,4 +23,8 @@ async def show_model(http: Request, model_id: str) -> Response:
 
 
 def _card(name: str, serving: Serving) -> ModelCard:
-    return ModelCard(name, serving.created, serving.root, serving.limits.max_model_len)
+    longest, adapter = serving.limits.max_model_len, serving.client.adapters.find(name)
+    if adapter is None or name in serving.model_names:
+        return ModelCard(name, serving.created, serving.root, longest)
+    parent = adapter.base_model_name or serving.model_names[0]
+    return ModelCard(name, serving.created, adapter.path, longest, parent)

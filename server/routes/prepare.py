@@ -19,6 +19,7 @@ from paddock.server.protocol.common import GenerationRequest
 from paddock.server.request_log import OutputLog, log_request
 from paddock.server.routes.beams import beam_answer
 from paddock.server.serving import Serving
+from paddock.server.tracing.record import Asked, trace_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ async def sequences(
                     arrival_time=arrival,
                     priority=request.priority,
                     cache_salt=request.cache_salt,
+                    adapter=serving.adapter_name(request.model),
                 )
             )
     return made
@@ -116,6 +118,10 @@ def answer(
         shows_cached=shows_cached or frontend.enable_prompt_tokens_details,
     )
     output_log = OutputLog(request_id, frontend.max_log_len) if frontend.enable_log_outputs else None
+    trace = trace_of(http.scope)
+    if trace is not None:
+        model = request.model or serving.model_names[0]
+        trace.asked = Asked(model, made[0], request.n, request.stream, tokens)
     if request.use_beam_search:
         return beam_answer(request, made, choices, reply, tokens, output_log, serving)
     how = _stream_choice(request, frontend.enable_force_include_usage)

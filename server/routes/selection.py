@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from paddock.engine.config import FrontendConfig
 from paddock.server.routes import (
+    adapters,
     chat,
     completions,
     development,
@@ -15,6 +16,7 @@ from paddock.server.routes import (
     pooling,
     responses,
     scores,
+    sleep,
     stored_responses,
     tokens,
 )
@@ -24,7 +26,14 @@ GENERATING = [chat.router, completions.router, responses.router, stored_response
 POOLING = [embeddings.router, pooling.router, scores.router]
 
 
-def routers(frontend: FrontendConfig, *, open_development: bool, pools: bool = False) -> list[APIRouter]:
+def routers(
+    frontend: FrontendConfig,
+    *,
+    open_development: bool,
+    pools: bool = False,
+    changes_adapters: bool = False,
+    sleeps: bool = False,
+) -> list[APIRouter]:
     """`pools` says whether the model is served by the pooling runner; the routes of the other runner are refused."""
     chosen = [*POOLING, refusing(GENERATING, TEXT_IS_ELSEWHERE)]
     if not pools:
@@ -34,6 +43,10 @@ def routers(frontend: FrontendConfig, *, open_development: bool, pools: bool = F
         chosen.append(tokens.info_router)
     if frontend.enable_server_load_tracking:
         chosen.append(load.router)
+    if changes_adapters:
+        chosen.append(adapters.router)
     if open_development:
         chosen.append(development.router)
+        if sleeps:
+            chosen.append(sleep.router)
     return chosen

@@ -35,6 +35,9 @@ class InstantExecutor:
     def available_cache_bytes(self) -> int:
         return 64 * CONTEXT
 
+    def step_bytes(self) -> int:
+        return 0
+
     def held_bytes(self) -> tuple[int, int]:
         return 0, 1
 

@@ -19,6 +19,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     log: Path = tmp_path_factory.mktemp("serve") / "log"
     flags = ["--served-model-name", "tiny", "alias", "--enable-log-requests", "--enable-log-outputs"]
     flags += ["--max-log-len", "256", "--enable-prompt-tokens-details", "--enable-request-id-headers"]
+    flags += ["--enable-sleep-mode"]
     with Serve(log, *flags, environ={"PADDOCK_SERVER_DEV_MODE": "1"}) as serve:
         yield serve
 
@@ -266,6 +267,47 @@ def test_cached_tokens_are_counted_until_the_cache_is_reset(serve: Serve, client
     assert cached("b") == 0
     assert httpx.post(serve.url + "/reset_prefix_cache").status_code == 200
     assert cached("a") == 0
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_sleeping_engine_finishes_what_runs_refuses_what_comes_and_answers_again_when_woken(
+    serve: Serve, client: openai.OpenAI, level: int
+) -> None:
+    def ask() -> str:
+        answer = client.completions.create(model="tiny", prompt="a pod", temperature=0, max_tokens=20)
+        return answer.choices[0].text
+
+    def is_sleeping() -> bool:
+        asleep: bool = httpx.get(serve.url + "/is_sleeping").json()["is_sleeping"]
+        return asleep
+
+    expected = ask()
+    running = client.completions.create(
+        model="tiny",
+        prompt="a pod",
+        temperature=0,
+        max_tokens=20,
+        stream=True,
+        extra_body={"ignore_eos": True},
+    )
+    first = next(iter(running))
+
+    assert httpx.post(serve.url + f"/sleep?level={level}", timeout=60).status_code == 200
+    assert is_sleeping()
+    assert (first.choices[0].text + "".join(chunk.choices[0].text for chunk in running)).startswith(expected)
+    with pytest.raises(openai.InternalServerError, match="POST /wake_up") as refused:
+        ask()
+    assert refused.value.status_code == 503
+    assert httpx.get(serve.url + "/health").status_code == 200
+
+    assert httpx.post(serve.url + "/wake_up", timeout=60).status_code == 200
+    assert not is_sleeping()
+    assert ask() == expected
+
+
+def test_sleep_takes_the_levels_that_there_are(serve: Serve) -> None:
+    assert httpx.post(serve.url + "/sleep?level=3").status_code == 400
+    assert "tags is not supported" in httpx.post(serve.url + "/wake_up?tags=weights").text
 
 
 def test_the_effective_configuration_is_shown_without_secrets(serve: Serve) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from otlp_receiver import OtlpReceiver
 from serving import TINY_MODEL, Serve, failed_start
 from waiting import until
 
@@ -41,8 +42,15 @@ def api_servers(serve: Serve) -> list[psutil.Process]:
 
 
 @pytest.fixture
-def many(tmp_path: Path) -> Iterator[Serve]:
-    with Serve(tmp_path / "log", "--api-server-count", "3", environ={"PADDOCK_API_KEY": ""}) as serve:
+def collector() -> Iterator[OtlpReceiver]:
+    with OtlpReceiver() as collector:
+        yield collector
+
+
+@pytest.fixture
+def many(tmp_path: Path, collector: OtlpReceiver) -> Iterator[Serve]:
+    flags = ("--api-server-count", "3", "--otlp-traces-endpoint", collector.endpoint)
+    with Serve(tmp_path / "log", *flags, environ={"PADDOCK_API_KEY": ""}) as serve:
         yield serve
 
 
@@ -55,7 +63,9 @@ def connections_taken(serve: Serve) -> set[int]:
     }
 
 
-def test_api_servers_share_the_port_the_engine_the_totals_and_the_end(many: Serve) -> None:
+def test_api_servers_share_the_port_the_engine_the_totals_the_collector_and_the_end(
+    many: Serve, collector: OtlpReceiver
+) -> None:
     assert len(api_servers(many)) == 3
     assert len(processes(many, "engine.core_process")) == 1
 
@@ -85,6 +95,11 @@ def test_api_servers_share_the_port_the_engine_the_totals_and_the_end(many: Serv
             assert text.endswith("data: [DONE]\n\n")
             assert '"error"' not in text
     assert many.wait() == 0
+
+    # What was left when they ended was sent first.
+    assert len(collector.requests) == 12 + 6
+    assert {len(collector.inside(request)) for request in collector.requests} == {5}
+    assert {service["service.name"] for service in collector.services} == {"paddock"}
 
 
 def value(metrics: str, series: str) -> float:
@@ -175,6 +190,7 @@ def test_a_shared_process_says_why_its_engine_cannot_start() -> None:
     assert "largest --max-model-len that fits is 64" in ended.stderr.splitlines()[-1]
 
 
+@pytest.mark.long
 def test_a_server_told_to_outlive_its_engine_answers_errors_until_it_is_stopped(tmp_path: Path) -> None:
     sockets = tmp_path / "s"
     sockets.mkdir()

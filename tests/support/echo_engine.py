@@ -5,18 +5,23 @@ import time
 
 import zmq
 
+from paddock.engine.lora.adapter import Adapter
 from paddock.engine.messages import (
     AbortRequests,
+    AdapterAnswer,
+    Adapters,
     AddRequest,
     EngineStats,
     Heartbeat,
     Hello,
+    LoadAdapter,
     Ready,
     RequestOutput,
     RequestRefused,
     ResetPrefixCache,
     StepOutputs,
     TokenLogprob,
+    UnloadAdapter,
     decode_for_core,
     encode,
 )
@@ -52,6 +57,8 @@ class EchoEngine(threading.Thread):
         self.silent = False
         self.resets = 0
         self.fault: str | None = None
+        self.adapters: dict[str, Adapter] = {}
+        self.adapter_fault: AdapterAnswer | None = None
 
     def last_prompt(self) -> str:
         """The newest request's prompt as text, special tokens included."""
@@ -67,13 +74,27 @@ class EchoEngine(threading.Thread):
         self._over.set()
         self.join()
 
+    def _change_adapters(self, peer: bytes, order: LoadAdapter | UnloadAdapter) -> None:
+        fault = self.adapter_fault
+        if fault is None and isinstance(order, LoadAdapter):
+            self.adapters[order.name] = Adapter(1, order.name, order.path, order.base_model_name)
+        elif fault is None and self.adapters.pop(order.name, None) is None:
+            fault = AdapterAnswer(404, f"There is no adapter {order.name!r}.")
+        self._send(peer, Adapters(list(self.adapters.values())))
+        self._send(peer, fault or AdapterAnswer())
+
     def _receive(self) -> None:
         while self._socket.poll(0 if self._busy() else 5):
             peer, frame = self._socket.recv_multipart()
             message = decode_for_core(frame)
             if isinstance(message, Hello):
-                ready = Ready(message.version, CONTEXT, VOCABULARY, [self._eos], 16, 64, "float32")
+                served = list(self.adapters.values())
+                ready = Ready(
+                    message.version, CONTEXT, VOCABULARY, [self._eos], 16, 64, "float32", adapters=served
+                )
                 self._send(peer, ready)
+            elif isinstance(message, LoadAdapter | UnloadAdapter):
+                self._change_adapters(peer, message)
             elif isinstance(message, AbortRequests):
                 for request_id in message.request_ids:
                     self.aborted.append(request_id)

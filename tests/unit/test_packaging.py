@@ -27,14 +27,15 @@ def test_the_operator_folder_never_shadows_the_standard_module() -> None:
         "paddock.engine.config",
         "paddock.engine.messages",
         "paddock.operator.watch",
-        "paddock.server.app",
+        "paddock.server.api_server",
         "paddock.server.cli.main",
     ],
 )
-def test_importing_the_light_parts_loads_neither_torch_nor_transformers(module: str) -> None:
-    script = (
-        f"import sys, {module}; print([name for name in ('torch', 'transformers') if name in sys.modules])"
-    )
+def test_importing_the_light_parts_loads_neither_torch_nor_transformers_nor_what_traces_need(
+    module: str,
+) -> None:
+    heavy = ("torch", "transformers", "opentelemetry.sdk", "grpc")
+    script = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 

@@ -90,7 +90,7 @@ def write_manifest(
         raise ArgumentError([*wrong, *built.problems])
     left_out = [in_flags(problem) for problem in layer.problems if problem.unsupported]
     left_out += [note for word in given.variables if (note := _variable_note(word))]
-    config, notes = _with_template(built.config)
+    config, notes = _with_template(_balanced_outside(built.config))
     left_out += notes
     content = _content(config, name, namespace, replicas, uri)
     content["spec"] |= _devices(config, given.variables)
@@ -145,8 +145,18 @@ def _devices(config: ServeConfig, variables: Sequence[str]) -> dict[str, Any]:
     if _HIDDEN_GPUS & set(variables):
         return {}
     parallel = config.parallel
-    gpus = parallel.tensor_parallel_size * parallel.pipeline_parallel_size // parallel.nnodes
-    return {"template": {"resources": {"limits": {"nvidia.com/gpu": gpus}}}}
+    ranks = parallel.tensor_parallel_size * parallel.pipeline_parallel_size // parallel.nnodes
+    engines = parallel.data_parallel_size_local or parallel.data_parallel_size
+    return {"template": {"resources": {"limits": {"nvidia.com/gpu": ranks * engines}}}}
+
+
+def _balanced_outside(config: ServeConfig) -> ServeConfig:
+    """A command that is one engine of several has an API of its own: so does each pod, and the Service balances them."""
+    parallel = config.parallel
+    if parallel.data_parallel_rank is None or parallel.data_parallel_size == 1:
+        return config
+    own = {"data_parallel_size_local": 1, "data_parallel_hybrid_lb": True, "data_parallel_rank": None}
+    return config.model_copy(update={"parallel": parallel.model_copy(update=own)})
 
 
 def uri_of(model: str) -> str:

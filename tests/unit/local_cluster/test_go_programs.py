@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 from local_cluster import go_programs
 from local_cluster.errors import ClusterError
-from local_cluster.go_programs import FAMILIES, MONITORING, Family, find_go, required_go, version_numbers
+from local_cluster.go_programs import (
+    COLLECTOR,
+    FAMILIES,
+    MONITORING,
+    Family,
+    find_go,
+    required_go,
+    version_numbers,
+)
 
 
 @pytest.fixture
@@ -39,7 +47,7 @@ def test_the_key_changes_with_a_linked_value(family: Family) -> None:
     assert dataclasses.replace(family, link_values={"x.version": "v2"}).key() != family.key()
 
 
-@pytest.mark.parametrize("every", [*FAMILIES, MONITORING], ids=lambda one: one.name)
+@pytest.mark.parametrize("every", [*FAMILIES, MONITORING, COLLECTOR], ids=lambda one: one.name)
 def test_every_family_pins_its_modules_with_checksums(every: Family) -> None:
     source = every.source
 

@@ -27,6 +27,7 @@ from paddock.server.responses.store import ResponseStore
 from paddock.server.sampling_defaults import SamplingDefaults
 from paddock.server.serving import Serving
 from paddock.server.tokens.tokenizer import Tokenizer
+from paddock.server.tracing.spans import RequestSpans
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
@@ -123,8 +124,14 @@ class RunningServer:
         reasoning_parser: str = "",
         stores: bool = True,
         pooling: PoolingModel | None = None,
+        spans: RequestSpans | None = None,
+        changes_adapters: bool = False,
+        sleeps: bool = False,
     ) -> None:
+        self._changes_adapters = changes_adapters
+        self._sleeps = sleeps
         self._stores = stores
+        self._spans = spans
         self._pooling = pooling
         self._reasoning_parser = reasoning_parser
         self._listener = bind("127.0.0.1", 0)
@@ -161,7 +168,10 @@ class RunningServer:
             parsers=AnswerParsers.load(frontend, self._reasoning_parser, tokenizer),
             responses=ResponseStore() if self._stores else None,
             pooling=self._pooling,
+            spans=self._spans,
             log_requests=self._log_requests,
+            changes_adapters=self._changes_adapters,
+            sleeps=self._sleeps,
             development=self._development,
         )
         self.http = HttpServer(create_app(self.serving, frontend), "warning")
@@ -200,6 +210,9 @@ def start_server(byte_level_folder: Path, engine: EchoEngine) -> Iterator[Callab
         development: dict[str, Any] | None = None,
         reasoning_parser: str = "",
         pooling: PoolingModel | None = None,
+        spans: RequestSpans | None = None,
+        changes_adapters: bool = False,
+        sleeps: bool = False,
         **frontend: Any,
     ) -> RunningServer:
         limits = ModelLimits(CONTEXT, VOCABULARY, 5, priority)
@@ -212,6 +225,9 @@ def start_server(byte_level_folder: Path, engine: EchoEngine) -> Iterator[Callab
             development=development,
             reasoning_parser=reasoning_parser,
             pooling=pooling,
+            spans=spans,
+            changes_adapters=changes_adapters,
+            sleeps=sleeps,
         )
         started.append(server)
         return server
@@ -254,11 +270,13 @@ def start_shared(
     """Servers for all of a file, of one engine."""
     started: list[RunningServer] = []
 
-    def start(reasoning_parser: str = "", stores: bool = True, **frontend: Any) -> RunningServer:
+    def start(
+        reasoning_parser: str = "", stores: bool = True, spans: RequestSpans | None = None, **frontend: Any
+    ) -> RunningServer:
         limits = ModelLimits(CONTEXT, VOCABULARY, 5)
         server = RunningServer(
             byte_level_folder, module_engine.address, FrontendConfig(**frontend), limits,
-            reasoning_parser=reasoning_parser, stores=stores,
+            reasoning_parser=reasoning_parser, stores=stores, spans=spans,
         )  # fmt: skip
         started.append(server)
         return server

@@ -10,6 +10,11 @@ CHAT = "/v1/chat/completions"
 TEXT = "/v1/completions"
 HELLO = [{"role": "user", "content": "hi"}]
 
+
+def nested(depth: int) -> dict[str, Any]:
+    return {"items": nested(depth - 1)} if depth > 1 else {}
+
+
 CHAT_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"messages": None}, "messages"),
     ({"messages": []}, "messages"),
@@ -96,6 +101,8 @@ CHAT_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"structured_outputs": {"regex": "a", "choice": ["b"]}}, "structured_outputs"),
     ({"structured_outputs": {"regex": "a", "whitespace_pattern": " "}}, "structured_outputs"),
     ({"structured_outputs": {"json": "{"}}, "structured_outputs.json"),
+    ({"structured_outputs": {"json": nested(65)}}, "structured_outputs"),
+    ({"structured_outputs": {"json": {"title": "x" * 262_144}}}, "structured_outputs"),
     (
         {"structured_outputs": {"regex": "a"}, "response_format": {"type": "json_object"}},
         "structured_outputs",
@@ -229,6 +236,8 @@ def test_an_unknown_model_is_a_404(http: httpx.Client) -> None:
 
 def test_an_unknown_route_and_a_wrong_method_keep_the_envelope(http: httpx.Client) -> None:
     assert error_of(http.get("/v2/nothing"))["code"] == 404
+    assert "; there is /v1/models." in error_of(http.get("/models"))["message"]
+    assert "; there is /v1/chat/completions." in error_of(http.post("/v1/v1/chat/completions"))["message"]
     response = http.get(CHAT)
     assert error_of(response)["code"] == 405
     assert response.headers["allow"] == "POST"

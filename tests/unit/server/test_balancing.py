@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from echo_engine import EchoEngine
 
+from paddock.engine.config import CacheConfig
 from paddock.engine.messages import AddRequest, EngineStats, StepOutputs
 from paddock.engine.sampling.params import SamplingParams
 from paddock.server.engine_client import EngineClient
@@ -41,6 +42,9 @@ def with_client(engines: list[EchoEngine], use: Use, first_rank: int = 0, first_
         client = EngineClient(addresses, metrics, 5.0, first_turn=first_turn)
         try:
             await client.connect("test")
+            for link in client.links.values():
+                assert link.ready is not None
+                link.metrics.set_engine(link.ready, CacheConfig())
             await use(client)
         finally:
             client.close()
@@ -129,6 +133,9 @@ def test_a_silent_engine_is_named(engines: list[EchoEngine]) -> None:
     async def use(client: EngineClient) -> None:
         client.links[2]._dispatch(engines[2].heartbeat(6.0))
         assert client.stuck() == "data-parallel rank 2: the engine's step has been running for 6 s"
+        engines[1].silent = True
+        client.links[1]._last_heard -= 11
+        assert client.stuck() == "data-parallel rank 1: the engine has been silent for 11 s"
 
     with_client(engines, use)
 

@@ -9,14 +9,18 @@ import pytest
 
 from paddock.server.openapi_answers import REQUESTS
 
-WITHOUT_BODY = {"/ping", "/reset_prefix_cache", "/v1/responses/{response_id}/cancel"}
+WITHOUT_BODY = {"/ping", "/reset_prefix_cache", "/sleep", "/wake_up", "/v1/responses/{response_id}/cancel"}
 PAGES = ["/openapi.json", "/docs", "/redoc"]
 
 
 @pytest.fixture
 def document(start_server: Callable[..., Any]) -> Any:
     server = start_server(
-        enable_tokenizer_info_endpoint=True, enable_server_load_tracking=True, development={}
+        enable_tokenizer_info_endpoint=True,
+        enable_server_load_tracking=True,
+        development={},
+        changes_adapters=True,
+        sleeps=True,
     )
     return httpx.get(server.url + "/openapi.json").raise_for_status().json()
 

@@ -81,6 +81,16 @@ def test_json_is_one_object_or_dotted_keys_in_any_order(words: tuple[str, ...]) 
     assert (defaults.temperature, defaults.top_k, defaults.top_p) == (0.5, 3, None)
 
 
+def test_adapters_are_pairs_or_json_objects() -> None:
+    words = ("--enable-lora", "--lora-modules", "a=b", '{"name": "c", "path": "d", "base_model_name": "e"}')
+    modules = parse(*words).frontend.lora_modules
+
+    assert [(module.name, module.path, module.base_model_name) for module in modules] == [
+        ("a", "b", None),
+        ("c", "d", "e"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -91,10 +101,6 @@ def test_json_is_one_object_or_dotted_keys_in_any_order(words: tuple[str, ...]) 
         (("-O.pass_config.enable_noop", "true"), '{"pass_config": {"enable_noop": true}}'),
         (("-O.compile_sizes+", "1", "-O.compile_sizes+=2,4"), '{"compile_sizes": [1, 2, 4]}'),
         (("--cuda-graph-sizes", "1", "2"), "[1, 2]"),
-        (
-            ("--lora-modules", "a=b", '{"name": "c", "path": "d"}'),
-            '[{"name": "a", "path": "b"}, {"name": "c"',
-        ),
         (
             ("--mm-processor-kwargs.crops.max", "2", "--mm-processor-kwargs.x+", "a"),
             '{"crops": {"max": 2}, "x": ["a"]}',

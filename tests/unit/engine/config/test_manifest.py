@@ -98,6 +98,32 @@ def test_nodes_become_the_pods_of_a_replica_and_gpus_are_counted_for_each() -> N
     assert spec["template"] == {"resources": {"limits": {"nvidia.com/gpu": 4}}}
 
 
+@pytest.mark.parametrize(
+    ("flags", "parallel", "gpus"),
+    [
+        ("-dp 4 -tp 2", {"dataParallelSize": 4, "tensorParallelSize": 2}, 8),
+        (
+            "-dp 4 -dpl 2 -dpa 10.0.0.1 --headless -dpr 2",
+            {"dataParallelSize": 4, "dataParallelSizeLocal": 2},
+            2,
+        ),
+        (
+            "-dp 4 -dpn 3",
+            {"dataParallelSize": 4, "dataParallelSizeLocal": 1, "dataParallelHybridLb": True},
+            1,
+        ),
+    ],
+)
+def test_engines_of_a_command_line_become_those_of_a_replica(
+    flags: str, parallel: dict[str, Any], gpus: int
+) -> None:
+    manifest = written(f"vllm serve /models/m {flags}")
+
+    assert manifest.content["spec"]["parallel"] == parallel
+    assert manifest.content["spec"]["template"] == {"resources": {"limits": {"nvidia.com/gpu": gpus}}}
+    assert manifest.refused == ()
+
+
 def test_what_is_not_served_yet_is_written_down_and_named() -> None:
     manifest = written(
         "vllm serve /m -tp 2 -dcp 2 --rope-scaling.rope_type yarn --rope-scaling.factor 2 --num-scheduler-steps 8"
@@ -191,8 +217,8 @@ def test_a_written_spec_is_read_back_as_the_same_configuration() -> None:
         ({"model": {"maxModelLen": "1.0005k"}}, "spec.model.maxModelLen in body should match"),
         ({"model": {"maxModelLen": "0.0k"}}, "maxModelLen (--max-model-len): must be above 0"),
         (
-            {"backend": "sglang", "sglang": {"dataParallelSize": 2}},
-            "dataParallelSize: cannot be changed here: a pod runs one replica; spec.replicas says how many",
+            {"nodes": 2, "backend": "sglang", "sglang": {"dataParallelSize": 3}},
+            "nodes must divide parallel.dataParallelSize",
         ),
         ({"frontend": {"middleware": ["a"] * 65}}, "Too many: 65: must have at most 64 items"),
         ({"frontend": {"rootPath": "x" * 1025}}, "Too long: may not be more than 1024 bytes"),
