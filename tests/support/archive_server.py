@@ -1,13 +1,11 @@
 """An HTTPS server of files in memory, which answers ranges and can break off."""
 
 import ssl
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+from http.server import BaseHTTPRequestHandler
 
 from certificates import Pair
+from loopback_http import LoopbackHttp
 
 
 @dataclass
@@ -22,8 +20,8 @@ class Served:
     """The Range header of each request."""
 
 
-class ArchiveServer:
-    """Use as a context manager. `files` by path."""
+class ArchiveServer(LoopbackHttp):
+    """`files` by path."""
 
     def __init__(self, pair: Pair, **files: Served) -> None:
         self.files = {f"/{name.replace('__', '.')}": served for name, served in files.items()}
@@ -38,23 +36,9 @@ class ArchiveServer:
             def do_GET(self) -> None:
                 _answer(self, served_files[self.path])
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pair.certificate, pair.key)
-        self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
-        self.url = f"https://127.0.0.1:{self._http.server_address[1]}"
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+        super().__init__(Handler, context)
 
 
 def _answer(request: BaseHTTPRequestHandler, served: Served) -> None:

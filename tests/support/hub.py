@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import unquote, urlsplit
+
+from loopback_http import LoopbackHttp
 
 
 @dataclass
@@ -32,8 +31,8 @@ class Repository:
         return next(path for name, path in self.revisions.items() if self.commit(name) == commit)
 
 
-class Hub:
-    """Use as a context manager. `requests` are the files that were fetched: (method, path, range)."""
+class Hub(LoopbackHttp):
+    """`requests` are the files that were fetched: (method, path, range)."""
 
     def __init__(self, **repositories: Repository) -> None:
         self.repositories = {name.replace("__", "/"): repository for name, repository in repositories.items()}
@@ -47,19 +46,7 @@ class Hub:
             def do_GET(self) -> None:
                 self.answer(hub)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)
 
     def fetched(self) -> set[str]:
         """Names of the files whose content was asked for."""

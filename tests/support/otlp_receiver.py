@@ -1,25 +1,22 @@
 """The receiving end of OTLP over HTTP: spans as a collector would read them."""
 
 import gzip
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 
+from loopback_http import LoopbackHttp
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from waiting import until
 
 
-class OtlpReceiver:
-    """On a loopback port; use as a context manager."""
-
+class OtlpReceiver(LoopbackHttp):
     def __init__(self) -> None:
         self.forget()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._take))
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}/v1/traces"
+        super().__init__(_handler(self._take))
+        self.endpoint = f"{self.url}/v1/traces"
 
     def forget(self) -> None:
         self.spans: list[Span] = []
@@ -27,16 +24,6 @@ class OtlpReceiver:
         """Attributes of the resource that each export names."""
 
         self.encodings: set[str] = set()
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     @property
     def requests(self) -> list[Span]:
