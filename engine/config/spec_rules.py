@@ -88,6 +88,8 @@ def _keys_at_default(kind: Kind) -> list[str]:
 
 def _deprecated(entry: Entry) -> list[Rule]:
     """Refuse what the successor would refuse."""
+    if entry.kind.structure is not None and _successor_works(entry):
+        return []
     candidates = _candidates(entry)
     open_set = entry.kind.base not in ("bool", "enum")
     works = [each for each in candidates if not build({entry.group: {entry.name: each}}).problems]
@@ -105,6 +107,13 @@ def _candidates(entry: Entry) -> list[Any]:
     if entry.kind.base == "enum":
         return list(entry.kind.choices)
     return [default for default in [_successor_default(entry)] if default is not None]
+
+
+def _successor_works(entry: Entry) -> bool:
+    """Whether every argument that a JSON object moves to takes any value of its type."""
+    assert entry.argument.successor is not None, "a deprecated argument has a successor"
+    targets = entry.argument.successor.translate({}) or {}
+    return all(by_path()[group, name].argument.state is State.WORKS for group, name, *_ in targets)
 
 
 def _successor_default(entry: Entry) -> object:

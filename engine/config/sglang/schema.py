@@ -26,6 +26,7 @@ _OPEN_RULES = {
         "self.contains('/') || self.contains('.') || self.contains('{')",
         "built-in template names are SGLang's own; give a Jinja file",
     ),
+    "max_loras_per_batch": ("self >= 2", "must be at least 2: the bare model counts"),
 }
 
 _RUNNING = f"(has(self.maxRunningRequests) ? self.maxRunningRequests : {DEFAULT_MAX_NUM_SEQS})"
