@@ -120,7 +120,7 @@ def _created(wanted: Wanted, groups: Sequence[Group], kept: Sequence[Group]) -> 
 
 
 def _updated(wanted: Wanted, staying: Sequence[Group], created: int) -> list[Group]:
-    """Rules 4 and 5. A surge group that became outdated is replaced only where that costs nothing."""
+    """Rules 4 and 5. A surge group that became outdated is replaced only while it does not serve."""
     core = _core(wanted, staying)
     if all(_is_current(g, wanted) for g in core):
         return []
@@ -129,7 +129,7 @@ def _updated(wanted: Wanted, staying: Sequence[Group], created: int) -> list[Gro
     unproven = created + len(chosen) + sum(_is_current(g, wanted) and not _serves(g, wanted) for g in staying)
     serving = sum(_serves(g, wanted) for g in staying)
     for group in sorted(
-        (g for g in core if g in outdated and g not in chosen), key=lambda g: (g.available, g.index)
+        (g for g in outdated if g not in chosen and (g in core or not g.available)), key=lambda g: (g.available, g.index)
     ):
         if not group.available and unproven < max(1, wanted.max_unavailable):
             unproven += 1

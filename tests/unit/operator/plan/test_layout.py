@@ -213,5 +213,7 @@ def test_pods_of_a_group_share_a_domain_beside_what_the_user_asked_for(make_blue
     assert first == term
     assert own["topologyKey"] == "rack"
     assert own["matchLabelKeys"] == ["paddock.dev/group"]
-    assert [each["whenUnsatisfiable"] for each in spec["topologySpreadConstraints"]] == ["ScheduleAnyway"]
-    assert "topologySpreadConstraints" not in pod(make_blueprint(template=wanted), Layout(1, 1))
+    [evenly] = spec["topologySpreadConstraints"]
+    assert (evenly["topologyKey"], evenly["whenUnsatisfiable"]) == ("rack", "ScheduleAnyway")
+    [evenly] = pod(make_blueprint(template=wanted), Layout(1, 1))["topologySpreadConstraints"]
+    assert evenly["topologyKey"] == "kubernetes.io/hostname"

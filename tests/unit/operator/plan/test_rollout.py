@@ -103,6 +103,12 @@ def test_a_revert_gives_a_broken_surge_group_back_instead_of_repairing_it() -> N
     ]
 
 
+def test_an_outdated_surge_group_that_never_serves_does_not_block_the_rollout() -> None:
+    wanted = Wanted(1, "new", max_surge=1, max_unavailable=0)
+    assert steps(wanted, group(0, "old"), group(1, "old", ready=False)) == [("update", 1)]
+    assert steps(wanted, group(0, "old"), group(1)) == [("update", 0)]
+
+
 def test_scaling_and_updating_together_stays_inside_the_budget() -> None:
     assert steps(Wanted(3, "new"), group(0, "old"), group(1, "old")) == [("create", 2)]
     assert steps(Wanted(1, "new"), group(0, "old"), group(1, "old")) == [("remove", 1), ("update", 0)]
