@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from paddock.operator.page import page
 from paddock.operator.plan.footprint import basis_of_report, is_reported
 from paddock.operator.resource import InferenceService
 from paddock.operator.snapshot import Pod, Snapshot
@@ -17,10 +18,10 @@ from paddock.operator.workqueue import Key
 
 logger = logging.getLogger(__name__)
 
-ATTEMPTS = 3
+PAUSES = (0.0, 2.0, 10.0, 60.0)
+"""Seconds before each time that a pod is asked; after the last it is left alone."""
+
 _AT_ONCE = 8
-_TIMEOUT = aiohttp.ClientTimeout(total=4, sock_connect=2)
-_LARGEST_BYTES = 4 << 20
 _WEIGHTS, _PER_TOKEN, _CACHE = (
     "paddock:model_weight_bytes", "paddock:kv_cache_bytes_per_token", "vllm:cache_config_info",
 )  # fmt: skip
@@ -29,12 +30,17 @@ _WEIGHTS, _PER_TOKEN, _CACHE = (
 class Reports:
     """Asks in the background, and tells of the key once the answer is there. The status keeps it from then on."""
 
-    def __init__(self, session: aiohttp.ClientSession, news: Callable[[Key], None]) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, news: Callable[[Key], None], pauses: Sequence[float] = PAUSES
+    ) -> None:
         self._session = session
         self._news = news
+        self._pauses = pauses
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._answers: dict[str, Mapping[str, int]] = {}
-        self._attempts: dict[Key, tuple[str, int]] = {}
+        self._silent: dict[Key, str] = {}
+        """The pod of each service that told nothing however often it was asked."""
+
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def complete(self, seen: Snapshot) -> InferenceService:
@@ -56,27 +62,27 @@ class Reports:
         return replace(service, status={**status, "plan": {**plan, **told}})
 
     def _ask(self, key: Key, pod: Pod) -> None:
-        uid, attempts = self._attempts.get(key, ("", 0))
-        attempts = attempts if uid == pod.uid else 0
-        if pod.uid in self._tasks or attempts >= ATTEMPTS:
+        if pod.uid in self._tasks or self._silent.get(key) == pod.uid:
             return
-        self._attempts[key] = pod.uid, attempts + 1
         task = asyncio.create_task(self._read(key, pod))
         self._tasks[pod.uid] = task
         task.add_done_callback(lambda _: self._tasks.pop(pod.uid, None))
 
     async def _read(self, key: Key, pod: Pod) -> None:
-        try:
-            async with self._slots, self._session.get(pod.metrics, timeout=_TIMEOUT, ssl=False) as response:
-                response.raise_for_status()
-                text = (await response.content.read(_LARGEST_BYTES)).decode(errors="replace")
-            self._answers[pod.uid] = read_report(text)
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, RuntimeError) as error:
-            # RuntimeError: the session was closed, since somebody else leads now.
-            logger.debug("pod %s of %s/%s tells nothing of its memory: %r", pod.name, *key, error)
-        else:
-            self._attempts.pop(key, None)
-            self._news(key)
+        for pause in self._pauses:
+            await asyncio.sleep(pause)
+            try:
+                async with self._slots:
+                    text = await page(self._session, pod.metrics)
+                self._answers[pod.uid] = read_report(text)
+            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, RuntimeError) as error:
+                # RuntimeError: the session was closed, since somebody else leads now.
+                logger.debug("pod %s of %s/%s tells nothing of its memory: %r", pod.name, *key, error)
+            else:
+                self._silent.pop(key, None)
+                self._news(key)
+                return
+        self._silent[key] = pod.uid
 
 
 def read_report(text: str) -> dict[str, int]:

@@ -12,11 +12,9 @@ import aiohttp
 from paddock.operator.client import Api
 from paddock.operator.custom_metrics.series import WINDOW_SECONDS, History, NotMeasured, read_sample, value_of
 from paddock.operator.diagnosis import is_ready
+from paddock.operator.page import page
 from paddock.operator.plan.labels import GROUP_LABEL, MANAGED_BY, SERVICE_LABEL, answers
 from paddock.operator.snapshot import metrics_address
-
-_TIMEOUT = aiohttp.ClientTimeout(total=4, sock_connect=2)
-_LARGEST_BYTES = 4 << 20
 
 
 class Scraper:
@@ -47,11 +45,8 @@ class Scraper:
     async def _read(self, pod: Mapping[str, Any]) -> str:
         name, address = pod["metadata"]["name"], metrics_address(pod)
         try:
-            # A pod's certificate is for its Service's name, and figures are no secret.
-            async with self._session.get(address, timeout=_TIMEOUT, ssl=False) as response:
-                response.raise_for_status()
-                return (await response.content.read(_LARGEST_BYTES)).decode(errors="replace")
-        except (aiohttp.ClientError, TimeoutError) as error:
+            return await page(self._session, address)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise NotMeasured(f"the metrics of pod {name} cannot be read: {error or 'timeout'}") from error
 
     def _forget(self, now: float) -> None:

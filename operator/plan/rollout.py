@@ -129,7 +129,8 @@ def _updated(wanted: Wanted, staying: Sequence[Group], created: int) -> list[Gro
     unproven = created + len(chosen) + sum(_is_current(g, wanted) and not _serves(g, wanted) for g in staying)
     serving = sum(_serves(g, wanted) for g in staying)
     for group in sorted(
-        (g for g in outdated if g not in chosen and (g in core or not g.available)), key=lambda g: (g.available, g.index)
+        (g for g in outdated if g not in chosen and (g in core or not g.available)),
+        key=lambda g: (g.available, g.index),
     ):
         if not group.available and unproven < max(1, wanted.max_unavailable):
             unproven += 1

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from http_thread import HttpThread
 from paddock_command import command, environment, fine, refusal
 from serving import SMALL_CACHE, TINY_MODEL, free_port
@@ -133,6 +134,7 @@ class Store:
         await reply(scope, receive, send)
 
 
+@pytest.mark.long
 def test_addresses_are_read_and_written_and_metrics_are_served_meanwhile(tmp_path: Path) -> None:
     store, port = Store(), free_port()
     store.held["/in"] = "\n".join(chat(f"{number}", 400, ignore_eos=True) for number in range(12)).encode()

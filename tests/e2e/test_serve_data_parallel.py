@@ -197,6 +197,7 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
         process.wait()
 
 
+@pytest.mark.long
 def test_a_node_without_api_serves_through_the_one_that_has_it(nodes: Nodes, one_replica: Serve) -> None:
     follower = nodes.follower()  # comes first
     with nodes.head("--api-server-count", "2") as serve:

@@ -143,6 +143,7 @@ def test_when_the_engine_dies_every_api_server_tells_its_callers_and_the_process
     assert many.wait(20) == 1
 
 
+@pytest.mark.long
 def test_all_processes_end_with_the_first_one(many: Serve) -> None:
     family = psutil.Process(many.process.pid).children(recursive=True)
     assert len(family) == 4

@@ -1,0 +1,24 @@
+"""Pages that pods serve: read to their end, up to a bound."""
+
+from __future__ import annotations
+
+import aiohttp
+
+METRICS_BYTES = 4 << 20
+TIMEOUT = aiohttp.ClientTimeout(total=4, sock_connect=2)
+
+
+async def page(session: aiohttp.ClientSession, url: str, largest: int = METRICS_BYTES) -> str:
+    """The text at `url`. Raises ClientError, TimeoutError, and ValueError for one of more than `largest` bytes.
+
+    A pod's certificate is for its Service's name, and what pods show here is no secret: it is not checked.
+    """
+    async with session.get(url, timeout=TIMEOUT, ssl=False, allow_redirects=False) as response:
+        response.raise_for_status()
+        text = bytearray()
+        # `content.read(n)` gives what has come so far, which may be a part.
+        async for piece in response.content.iter_any():
+            text += piece
+            if len(text) > largest:
+                raise ValueError(f"{url} answers more than {largest} bytes")
+        return text.decode(errors="replace")
