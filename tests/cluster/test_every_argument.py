@@ -3,6 +3,7 @@ good values and bad."""
 
 import json
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -43,7 +44,8 @@ def dry_run(cluster: Cluster) -> Verdict:
 @pytest.mark.parametrize("group", [*GROUPS, "sglang"])
 def test_all_accept_or_refuse_the_same_values_and_name_the_field(dry_run: Verdict, group: str) -> None:
     disagreements = []
-    for entry, value in probes(group):
+    # Of the dialect every third: the offline check has all of them, in tests/unit/engine/config/test_two_verdicts.py.
+    for entry, value in islice(probes(group), 0, None, 3 if group == "sglang" else 1):
         spec = spec_of(group, entry, value)
         stored, message = dry_run(spec)
         if (stored is not None) != accepted(spec) or (stored is not None and not accepted(stored)):

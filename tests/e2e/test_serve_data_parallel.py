@@ -129,6 +129,7 @@ def test_a_caller_who_leaves_frees_the_replica_that_worked_for_it(tmp_path: Path
         until(lambda: running(serve) == {"3": 0, "4": 0}, seconds=30, what="all to be freed", every=0.02)
 
 
+@pytest.mark.long
 def test_when_one_replica_dies_every_caller_is_told_which_and_all_end(tmp_path: Path) -> None:
     with Serve(tmp_path / "log", *TWO) as serve:
         everyone = psutil.Process(serve.process.pid).children(recursive=True)

@@ -161,6 +161,7 @@ def test_a_follower_waits_for_its_leader_and_both_stop_cleanly(nodes):
         assert are_gone(everyone)
 
 
+@pytest.mark.long
 def test_a_leader_refuses_a_wrong_follower_takes_a_right_one_and_falls_with_it(nodes):
     leader = nodes.leader()
     try:
