@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from installed import Cluster, available, service_url
 from kubectl import Kubectl, Manifest, condition
 from manifests import inference_service
@@ -65,6 +66,7 @@ def replicas(models: Kubectl, wanted: int, seconds: float) -> None:
     until(reached, seconds=seconds, what=f"{wanted} ready replicas", every=0.5)
 
 
+@pytest.mark.long
 def test_replicas_follow_the_load_up_and_down(cluster: Cluster, models: Kubectl, client: Kubectl) -> None:
     scaling = {
         "maxReplicas": 3,

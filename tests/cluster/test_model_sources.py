@@ -126,6 +126,7 @@ def _both_tell(models: Kubectl) -> bool:
     raise NotYet(str(lines))
 
 
+@pytest.mark.long
 def test_two_services_share_one_download_whose_progress_is_shown(
     models: Kubectl, client: Kubectl, archives: Archives, cache_claim: str, tmp_path: Path
 ) -> None:

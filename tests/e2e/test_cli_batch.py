@@ -74,6 +74,7 @@ def children(pid: int) -> list[int]:
     return [int(child) for path in paths for child in path.read_text().split()]
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_goes_on_where_it_was_and_leaves_no_server(tmp_path: Path) -> None:
     source, target, gathering = tmp_path / "in.jsonl", tmp_path / "out.jsonl", tmp_path / "tmp"
     source.write_text("\n".join(chat(f"{number}", max_tokens=200, ignore_eos=True) for number in range(40)))

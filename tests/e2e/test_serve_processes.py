@@ -107,6 +107,7 @@ def value(metrics: str, series: str) -> float:
     return float(line.rsplit(" ", 1)[1])
 
 
+@pytest.mark.long
 def test_when_one_api_server_dies_the_others_finish_and_the_process_ends_with_one(many: Serve) -> None:
     servers = api_servers(many)
     with ThreadPoolExecutor(8) as pool:

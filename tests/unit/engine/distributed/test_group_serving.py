@@ -85,6 +85,7 @@ def test_two_ranks_answer_and_end_together_when_one_is(tmp_path, number, victim,
         check_end(server, stream, processes, words)
 
 
+@pytest.mark.long
 def test_stages_in_processes_answer_and_stop_cleanly(tmp_path):
     log, one_at_a_time = tmp_path / "log", ("--max-parallel-loading-workers", "1")
     with Serve(log, "--pipeline-parallel-size", "2", *one_at_a_time, *SMALL) as server:
