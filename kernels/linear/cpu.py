@@ -47,7 +47,7 @@ class CpuLinear:
         assert native.library is not None
         assert x.dtype == self.packed.dtype
         assert x.shape[-1] == self._in_features
-        rows = x if x.dim() == 2 and x.stride(1) == 1 else x.reshape(-1, self._in_features).contiguous()
+        rows = as_rows(x)
         out = rows.new_empty(rows.shape[0], self._out_features)
         native.library.linear(
             self._element,
@@ -68,10 +68,7 @@ class CpuLinear:
         out = self.packed.new_empty(len(indices), self._in_features)
         if not len(indices):
             return out
-        lowest, highest = torch.aminmax(indices)
-        if lowest < 0 or highest >= self._out_features:
-            raise IndexError(f"rows {lowest} to {highest} of a weight with {self._out_features} rows")
-        indices = indices.to(torch.int64).contiguous()
+        indices = checked_rows(indices, self._out_features)
         native.library.lookup(
             self._element,
             torch.get_num_threads(),
@@ -82,3 +79,16 @@ class CpuLinear:
             self._in_features,
         )
         return out
+
+
+def as_rows(x: torch.Tensor) -> torch.Tensor:
+    """`[..., features]` as `[rows, features]` whose rows are contiguous; a copy only where they are not."""
+    return x if x.dim() == 2 and x.stride(1) == 1 else x.reshape(-1, x.shape[-1]).contiguous()
+
+
+def checked_rows(indices: torch.Tensor, count: int) -> torch.Tensor:
+    """int64 and contiguous; at least one. Raises IndexError for what is not among `count` rows."""
+    lowest, highest = torch.aminmax(indices)
+    if lowest < 0 or highest >= count:
+        raise IndexError(f"rows {lowest} to {highest} of a weight with {count} rows")
+    return indices.to(torch.int64).contiguous()

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional
 
 from paddock.kernels import native
-from paddock.kernels.linear.cpu import PANEL, aligned_empty
+from paddock.kernels.linear.cpu import PANEL, aligned_empty, as_rows, checked_rows
 from paddock.kernels.linear.quantized import ROWS_AT_ONCE, QuantizedWeight
 
 
@@ -24,7 +24,7 @@ class CpuQuantizedLinear:
         assert native.library is not None
         assert x.dtype == self._dtype
         assert x.shape[-1] == self._in_features
-        rows = x if x.dim() == 2 and x.stride(1) == 1 else x.reshape(-1, self._in_features).contiguous()
+        rows = as_rows(x)
         out = rows.new_empty(rows.shape[0], self._out_features)
         native.library.linear_quantized(
             self._element,
@@ -54,10 +54,7 @@ class CpuQuantizedLinear:
         out = torch.empty(len(indices), self._in_features, dtype=self._dtype)
         if not len(indices):
             return out
-        lowest, highest = torch.aminmax(indices)
-        if lowest < 0 or highest >= self._out_features:
-            raise IndexError(f"rows {lowest} to {highest} of a weight with {self._out_features} rows")
-        indices = indices.to(torch.int64).contiguous()
+        indices = checked_rows(indices, self._out_features)
         native.library.lookup_quantized(
             self._element,
             torch.get_num_threads(),
