@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from asking import reach
+from asking import reaching
 from installed import Cluster, available, engine_pods
 from kubectl import Kubectl, Manifest
 from manifests import inference_service
@@ -33,8 +33,8 @@ with urllib.request.urlopen({url!r}, context=trusted, timeout=30) as response:
 
 def get(client: Kubectl, url: str, authority: str = "") -> Manifest:
     """Status and headers of one GET from inside the cluster; `authority` is the certificate to trust."""
-    reach(client, url)
-    answer: Manifest = json.loads(client.exec_python("client", ASK.format(url=url, authority=authority)))
+    script = reaching(url) + ASK.format(url=url, authority=authority)
+    answer: Manifest = json.loads(client.exec_python("client", script))
     return answer
 
 

@@ -38,11 +38,18 @@ while True:
 """
 
 
-def reach(client: Kubectl, url: str) -> None:
-    """Wait until the Service takes connections: the client's node hears of its endpoints after a pod is Ready."""
+def reaching(url: str) -> str:
+    """What a script in the client's pod begins with: wait until the Service takes connections.
+
+    The client's node hears of the endpoints after a pod is Ready.
+    """
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    client.exec_python("client", _REACH.format(address=(parts.hostname, port)))
+    return _REACH.format(address=(parts.hostname, port))
+
+
+def reach(client: Kubectl, url: str) -> None:
+    client.exec_python("client", reaching(url))
 
 
 def ask(
@@ -56,6 +63,7 @@ def ask(
         "max_tokens": 48,
         **parameters,
     }
-    reach(client, url)
-    script = _SCRIPT.format(request=json.dumps(request), base_url=f"{url}/v1", api_key=api_key)
+    script = reaching(url) + _SCRIPT.format(
+        request=json.dumps(request), base_url=f"{url}/v1", api_key=api_key
+    )
     return json.loads(client.exec_python("client", script))

@@ -9,27 +9,13 @@ import httpx
 import openai
 import pytest
 from openai.types.responses import Response
+from thinking_caller import CALL, FLAGS, THOUGHT
 
-TEMPLATE = (
-    "{% for tool in tools or [] %}[{{ tool.function.name }}]{% endfor %}"
-    "{% for message in messages %}{{ message.role }}:"
-    "{% if message.reasoning_content %}({{ message.reasoning_content }}){% endif %}{{ message.content or '' }}"
-    "{% for call in message.tool_calls or [] %}<{{ call.function.name }} {{ call.function.arguments | tojson }}>"
-    "{% endfor %};{% endfor %}"
-)
 ADD: Any = {
     "type": "function",
     "name": "add",
     "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}},
     "strict": False,
-}
-CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
-THOUGHT = f"<think>Let me see.</think>Sure. {CALL}"
-FLAGS: dict[str, Any] = {
-    "chat_template": TEMPLATE,
-    "enable_auto_tool_choice": True,
-    "tool_call_parser": "hermes",
-    "reasoning_parser": "qwen3",
 }
 
 
