@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from paddock.engine.sampling.noise import gumbel
+from paddock.kernels.draw import draw as draw_on_device
+from paddock.kernels.draw import gumbel
+from paddock.kernels.draw.reference import truncated as kept_scores
 
 FIRST_WIDTH = 1024
 """Most candidates looked at for a row with top-p alone, before the whole vocabulary is."""
@@ -38,6 +40,8 @@ class Draw:
 
 def draw_from_all(scores: torch.Tensor, draw: Draw) -> torch.Tensor:
     """One token id for each row of `scores` `[n, vocab]` (logits over temperature); min-p is the only limit."""
+    if scores.is_cuda:
+        return _draw_on_gpu(scores, draw)
     count, step = len(scores), _rows_at_a_time(scores)
     parts = [
         _noisy(
@@ -46,6 +50,10 @@ def draw_from_all(scores: torch.Tensor, draw: Draw) -> torch.Tensor:
         for i in range(0, count, step)
     ]
     return torch.cat(parts)
+
+
+def _draw_on_gpu(scores: torch.Tensor, draw: Draw) -> torch.Tensor:
+    return draw_on_device(scores, draw.top_k, draw.top_p, draw.min_p, draw.keys)
 
 
 def _rows_at_a_time(scores: torch.Tensor) -> int:
@@ -64,6 +72,8 @@ def _noisy(scores: torch.Tensor, min_p: torch.Tensor, keys: torch.Tensor, has_mi
 
 def draw_from_top(scores: torch.Tensor, draw: Draw) -> torch.Tensor:
     """The same for rows with top-k or top-p, looking at the best tokens first and at all only where needed."""
+    if scores.is_cuda:
+        return _draw_on_gpu(scores, draw)
     vocab = scores.shape[1]
     width = min(vocab, draw.width or max(64, min(FIRST_WIDTH, vocab // 16)))
     values, ids = scores.topk(width, dim=-1)
@@ -95,17 +105,8 @@ def draw_from_top(scores: torch.Tensor, draw: Draw) -> torch.Tensor:
 
 
 def truncated(scores: torch.Tensor, draw: Draw) -> torch.Tensor:
-    """`scores` `[n, vocab]` with -inf where a token cannot be drawn. For reports: it sorts the whole vocabulary."""
-    values, ids = scores.sort(dim=-1, descending=True)
-    rank = torch.arange(values.shape[1], device=scores.device)
-    limited = draw.top_k > 0
-    values = values.masked_fill(limited[:, None] & (rank >= draw.top_k[:, None]), float("-inf"))
-    probability = values.softmax(dim=-1)
-    before = probability.cumsum(dim=-1) - probability
-    outside = (before >= draw.top_p[:, None]) & (draw.top_p < 1)[:, None]
-    dropped = outside | (probability < draw.min_p[:, None] * probability[:, :1])
-    dropped[:, 0] = False
-    return torch.empty_like(scores).scatter_(1, ids, values.masked_fill(dropped, float("-inf")))
+    """`scores` `[n, vocab]` with -inf where a token cannot be drawn, for reports."""
+    return kept_scores(scores, draw.top_k, draw.top_p, draw.min_p)
 
 
 def _draw_by_rank(scores: torch.Tensor, draw: Draw) -> torch.Tensor:

@@ -26,5 +26,9 @@ def rms_norm(
     With `residual` (same shape), the sum `x + residual` is normalised, and `(normalised, sum)` comes back.
     Nothing is changed in place. The mean is taken in float32.
     """
+    if x.is_cuda and weight.dtype == x.dtype:
+        from paddock.kernels.rms_norm import triton_kernel
+
+        return triton_kernel.rms_norm(x, weight, eps, residual)
     run = cpu.rms_norm if native.handles(x) else reference.rms_norm
     return run(x, weight, eps, residual)

@@ -25,5 +25,11 @@ def rotary_cache_write(
     the rotary embedding; keys and values go to the cache (shapes and `scales` as in `cache_write`, `rotary`). Returns
     `[tokens, num_heads, head_dim]`; `qkv` is not changed.
     """
+    if qkv.is_cuda:
+        from paddock.kernels.rotary_cache_write import triton_kernel
+
+        return triton_kernel.rotary_cache_write(
+            qkv, cos, sin, key_cache, value_cache, slot_mapping, q_norm, k_norm, eps, scales
+        )
     run = cpu.rotary_cache_write if native.handles_cache(qkv, key_cache) else reference.rotary_cache_write
     return run(qkv, cos, sin, key_cache, value_cache, slot_mapping, q_norm, k_norm, eps, scales)

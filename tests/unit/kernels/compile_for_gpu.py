@@ -5,7 +5,11 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from paddock.kernels.cache_write import triton_kernel as write
+from paddock.kernels.draw import triton_kernel as draw
 from paddock.kernels.paged_attention import triton_kernel as attention
+from paddock.kernels.rms_norm import triton_kernel as norm
+from paddock.kernels.rotary_cache_write import triton_kernel as rotary
+from paddock.kernels.silu_and_mul import triton_kernel as gate
 
 HOPPER = GPUTarget("cuda", 90, 32)
 TYPES = {
@@ -18,6 +22,15 @@ TYPES = {
 NARROW = TYPES | dict.fromkeys(("key_cache", "value_cache"), "*fp8e4nv")
 WRITE = {"NUM_KV_HEADS": 8, "HEAD_DIM": 128, "HEADS": 8, "LANES": 128}
 ROWS = {"GROUP": 2, "HEAD_DIM": 128, "LANES": 128}
+ROW = {
+    **dict.fromkeys(("x", "residual", "weight", "out", "total", "qkv", "query"), "*bf16"),
+    **dict.fromkeys(("key_cache", "value_cache", "q_norm", "k_norm"), "*bf16"),
+    **dict.fromkeys(("cos", "sin", "scores", "top_p", "min_p"), "*fp32"),
+    **dict.fromkeys(("slot_mapping", "top_k", "tokens"), "*i64"),
+    **dict.fromkeys(("key_scale", "value_scale", "eps"), "fp32"),
+    "keys": "*i32",
+}
+HEAD = {"Q_NORM": True, "K_NORM": True, "LANES": 128}
 KERNELS = [
     (TYPES, write._write_kernel, {**WRITE, "LARGEST": 0.0}),
     (NARROW, write._write_kernel, {**WRITE, "LARGEST": 448.0}),
@@ -26,6 +39,15 @@ KERNELS = [
     (NARROW, attention._decode_kernel, {**ROWS, "M": 16, "N": 64, "SPLIT": 256}),
     (TYPES, attention._prompt_kernel, {**ROWS, "SINKS": True, "NUM_HEADS": 16, "M": 64, "N": 64}),
     (NARROW, attention._prompt_kernel, {**ROWS, "SINKS": True, "NUM_HEADS": 16, "M": 64, "N": 64}),
+    (ROW, norm._norm_kernel, {"RESIDUAL": True, "LANES": 4096}),
+    (ROW, gate._gate_kernel, {"PIECE": 1024}),
+    (ROW, rotary._head_kernel, {**HEAD, "LARGEST": 0.0}),
+    (
+        ROW | dict.fromkeys(("key_cache", "value_cache"), "*fp8e4nv"),
+        rotary._head_kernel,
+        {**HEAD, "LARGEST": 448.0},
+    ),
+    (ROW, draw._draw_kernel, {"PIECE": 4096}),
 ]
 
 for types, kernel, constants in KERNELS:

@@ -85,7 +85,9 @@ def main() -> None:
     ):
         kind = f"{heads}-block{block_size}-{dtype}"
         report(f"write-{kind}", write_error(heads, block_size, dtype))
-        for (name, lengths), window in itertools.product(BATCHES.items(), (None, 50)):
+        # 16 bits change how numbers are loaded and rounded, not which: one window is enough.
+        windows = (None, 50) if dtype == torch.float32 else (50,)
+        for (name, lengths), window in itertools.product(BATCHES.items(), windows):
             report(
                 f"{name}-window{window}-{kind}", attention_error(lengths, heads, block_size, dtype, window)
             )

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from paddock.engine.sampling.noise import gumbel, noise_keys
+from paddock.engine.sampling.noise import noise_keys
+from paddock.kernels.draw import gumbel
 
 
 def keys(seeds, positions):
