@@ -116,7 +116,7 @@ constexpr int64_t kLinearRows = 128;       // most rows in a task of a linear la
 constexpr int64_t kAttentionRows = 32;     // most rows in a task
 constexpr int64_t kAttentionBlock = 64;    // positions that share one softmax update
 constexpr int64_t kAttentionChunk = 512;   // positions that one task of a split decode covers
-constexpr int64_t kAttentionMaxDim = 640;  // some 0.4 MB of a thread's stack; latent attention has 576
+constexpr int64_t kAttentionMaxDim = 640;  // some 0.6 MB of a thread's stack; latent attention has 576
 
 struct Kernels {
   int64_t element_size;

@@ -3,6 +3,7 @@
 // result is the same bits as a decode, inside any prompt chunk, and in any batch.
 #pragma once
 #include "attention_few.h"
+#include "attention_scores.h"
 #include "cache_element.h"
 #include "dot.h"
 #include "softmax.h"
@@ -19,40 +20,6 @@ PADDOCK_INLINE void cache_rows(const AttentionArgs& args, const void* cache, con
     const T* block = cache_block<T>(args, cache, task, index);
     for (; in_block < args.block_size && j < last; ++in_block, ++j) rows[j] = block + in_block * args.head_dim;
   }
-}
-
-template <int M, int N, class T>
-PADDOCK_INLINE void score_tile(const float* const* query, const T* const* key, int64_t dim, float scale,
-                               float* scores) {
-  f32x16 acc[M * N];
-  clear<M * N>(acc);
-  accumulate<M, N>(query, key, dim, acc);
-  float tile[(M * N + 15) / 16 * 16];
-  sums<M * N>(acc, tile);
-  for (int m = 0; m < M; ++m)
-    for (int n = 0; n < N; ++n) scores[m * kAttentionBlock + n] = tile[m * N + n] * scale;
-}
-
-template <int N, class T>
-PADDOCK_INLINE void score_panel(const float* const* query, int64_t rows, const T* const* key, int64_t dim,
-                                float scale, float* scores) {
-  int64_t row = 0;
-  for (; row + kTileM <= rows; row += kTileM)
-    score_tile<kTileM, N>(query + row, key, dim, scale, scores + row * kAttentionBlock);
-  for (; row < rows; ++row) score_tile<1, N>(query + row, key, dim, scale, scores + row * kAttentionBlock);
-}
-
-// scores[row][j] for the positions j of [first, last) in the block, their keys converted to float32 first.
-template <class T>
-PADDOCK_INLINE void score_shared(const float* const* query, int64_t rows, const T* const* key, int64_t dim,
-                                 float scale, int64_t first, int64_t last, Scratch& scratch) {
-  const float* wide[kAttentionBlock];
-  for (int64_t j = first; j < last; ++j) wide[j] = as_float(key[j], dim, scratch.wide + j * padded(dim));
-  float* scores = scratch.scores;
-  const int64_t wide_dim = float_dim<T>(dim);
-  int64_t j = first;
-  for (; j + kTileN <= last; j += kTileN) score_panel<kTileN>(query, rows, wide + j, wide_dim, scale, scores + j);
-  for (; j < last; ++j) score_panel<1>(query, rows, wide + j, wide_dim, scale, scores + j);
 }
 
 // values[row][d] = values[row][d] * rescale[row] + sum over j of weight[row][j] * value[j][d]: R rows, V vectors.
@@ -85,6 +52,9 @@ template <class T>
 PADDOCK_INLINE void weigh_block(const T* const* value, int64_t rows, const float* weights, const float* rescale,
                                 int64_t first, int64_t last, int64_t dim, float* values) {
   int64_t row = 0;
+  // A small head has two sums a row, and too few rows would wait for each sum.
+  for (; dim == 32 && row + 8 <= rows; row += 8)
+    weigh_tile<T, 8, 2>(value, 0, weights + row * kAttentionBlock, rescale + row, first, last, dim, values + row * dim);
   for (; row + 4 <= rows; row += 4)
     weigh_rows<T, 4>(value, weights + row * kAttentionBlock, rescale + row, first, last, dim, values + row * dim);
   for (; row + 2 <= rows; row += 2)
@@ -93,14 +63,18 @@ PADDOCK_INLINE void weigh_block(const T* const* value, int64_t rows, const float
     weigh_rows<T, 1>(value, weights + row * kAttentionBlock, rescale + row, first, last, dim, values + row * dim);
 }
 
+// The row as float32, its elements in order: copied into `space`, or itself.
+PADDOCK_INLINE const float* in_order(const float* row, int64_t, float*) { return row; }
+PADDOCK_INLINE const float* in_order(const bf16* row, int64_t dim, float* space) {
+  for (int64_t d = 0; d < dim; d += 16) store(space + d, load(row + d));
+  return space;
+}
+
 template <class T>
 PADDOCK_INLINE void weigh_shared(const T* const* value, int64_t rows, int64_t first, int64_t last, int64_t dim,
                                  Scratch& scratch, float* values) {
   const float* wide[kAttentionBlock];
-  for (int64_t j = first; j < last; ++j) {
-    wide[j] = scratch.wide + j * dim;
-    for (int64_t d = 0; d < dim; d += 16) store(scratch.wide + j * dim + d, load(value[j] + d));
-  }
+  for (int64_t j = first; j < last; ++j) wide[j] = in_order(value[j], dim, scratch.wide + j * dim);
   weigh_block(wide, rows, scratch.scores, scratch.rescale, first, last, dim, values);
 }
 
@@ -149,13 +123,6 @@ PADDOCK_INLINE void write_row(const AttentionArgs& args, const AttentionTask& ta
   const float weights = divisor(args, task, row, maximum, total);
   T* out = (T*)args.out + row_offset<T>(args, task, task.first_row + row, args.heads * args.head_dim);
   for (int64_t d = 0; d < args.head_dim; d += 16) store(out + d, load(values + d) / weights * args.value_scale);
-}
-
-// The row as float32, its elements in order.
-template <class T>
-PADDOCK_INLINE const float* in_order(const T* row, int64_t dim, float* space) {
-  for (int64_t d = 0; d < dim; d += 16) store(space + d, load(row + d));
-  return space;
 }
 
 template <class T>

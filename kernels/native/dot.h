@@ -11,13 +11,6 @@
 
 namespace paddock::PADDOCK_ISA {
 
-// Tile sizes by register file: each accumulator is one register in the wide sets, several in the others.
-#if PADDOCK_WIDE
-constexpr int kTileM = 4, kTileN = 6;
-#else
-constexpr int kTileM = 2, kTileN = 2;
-#endif
-
 template <class T> constexpr int kParts = 1;       // vectors that one fetch gives
 template <> constexpr int kParts<bf16> = 2;
 template <class T> constexpr int kStep = 16 * kParts<T>;

@@ -19,6 +19,7 @@ struct Scratch {
   float scores[kAttentionRows * kAttentionBlock];
   float rescale[kAttentionRows];
   float wide[kAttentionBlock * kAttentionMaxDim];
+  float by_dim[kAttentionBlock * kAttentionMaxDim];
 };
 
 // From this many rows on, keys and values are converted to float32 once for all of them.
@@ -56,10 +57,12 @@ PADDOCK_INLINE void cap(f32x16* scores, float softcap) {
 // Turn a row's scores into weights and update its running maximum and sum; returns the old values' factor.
 PADDOCK_INLINE float soften(float* scores, int64_t first, int64_t last, float softcap, float* maximum,
                             float* sum_of_weights) {
-  for (int64_t j = 0; j < first; ++j) scores[j] = -kInfinity;
-  for (int64_t j = last; j < kAttentionBlock; ++j) scores[j] = -kInfinity;
+  const i32x16 lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   f32x16 s[kAttentionBlock / 16];
-  for (int i = 0; i < kAttentionBlock / 16; ++i) s[i] = load(scores + 16 * i);
+  for (int i = 0; i < kAttentionBlock / 16; ++i) {
+    const i32x16 place = lanes + 16 * i;
+    s[i] = select((place >= (int32_t)first) & (place < (int32_t)last), load(scores + 16 * i), splat(-kInfinity));
+  }
   if (softcap > 0) cap(s, softcap);
   const float block_maximum = max_lane(max(max(s[0], s[1]), max(s[2], s[3])));
   const float next = block_maximum > *maximum ? block_maximum : *maximum;

@@ -1,8 +1,9 @@
 """Time of one engine step of the tiny model with 16 running sequences, and where it goes.
 
-    python tests/bench/step.py [--rows 16] [--steps 200] [--clock cpu] [--profile]
+    python tests/bench/step.py [--rows 16] [--steps 200] [--prompt 128] [--clock cpu] [--profile]
 
-Prints medians in a Markdown table; each part is timed in the same steps as the whole. On a machine that is busy with
+Prints medians in a Markdown table; each part is timed in the same steps as the whole. A second table has the shares of
+the kernels in steps that decode and in steps that compute prompts. On a machine that is busy with
 other things, `OMP_NUM_THREADS=1 ... --clock cpu` counts only the time that the step itself computes.
 """
 
@@ -20,11 +21,13 @@ import torch
 from paddock.engine.config import parse_serve
 from paddock.engine.core import EngineCore
 from paddock.engine.executor.uni import UniExecutor
+from paddock.engine.layers import attention, norm
 from paddock.engine.messages import AddRequest
 from paddock.engine.models.shape import ModelShape
 from paddock.engine.sampling.params import SamplingParams
 from paddock.engine.settings import EngineSettings
 from paddock.engine.worker import runner
+from paddock.kernels.linear.cpu import CpuLinear
 
 TINY = Path(__file__).parents[1] / "models" / "tiny" / "model"
 SAMPLING = {
@@ -35,8 +38,8 @@ SAMPLING = {
 }
 
 
-def make_core() -> EngineCore:
-    config = parse_serve([str(TINY)], {})
+def make_core(*flags: str) -> EngineCore:
+    config = parse_serve([str(TINY), *flags], {})
     shape = ModelShape.read(TINY, config.model)
     settings = EngineSettings.resolve(config, shape)
     return EngineCore(UniExecutor(settings, config, shape, TINY), settings)
@@ -65,6 +68,16 @@ class Parts:
     def median_ms(self, name: str) -> float:
         return statistics.median(self.seconds[name]) * 1e3
 
+    def means(self, steps: int) -> dict[str, float]:
+        """Seconds of a step, and what is left of the whole."""
+        means = {name: sum(spent) / steps for name, spent in self.seconds.items()}
+        whole = means["whole step"]
+        return {**means, "rest": 2 * whole - sum(means.values())}
+
+    def clear(self) -> None:
+        for spent in self.seconds.values():
+            spent.clear()
+
 
 def watch_parts(core: EngineCore, clock: Callable[[], float]) -> Parts:
     parts = Parts(clock)
@@ -92,6 +105,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rows", type=int, default=16)
     arguments.add_argument("--steps", type=int, default=200)
+    arguments.add_argument(
+        "--prompt", type=int, default=128, help="tokens of each prompt in the second table"
+    )
     arguments.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     arguments.add_argument("--profile", action="store_true", help="also print where Python spends its time")
     options = arguments.parse_args()
@@ -103,11 +119,11 @@ def main() -> None:
     )
     print("| sampling | " + " | ".join(names) + " | tokens/s |")
     print("|---|" + "---:|" * (len(names) + 1))
-    parts = watch_parts(core, time.thread_time if options.clock == "cpu" else time.perf_counter)
+    clock = time.thread_time if options.clock == "cpu" else time.perf_counter
+    parts = watch_parts(core, clock)
     for title, sampling in SAMPLING.items():
         fill(core, options.rows, sampling, options.steps + 20)
-        for spent in parts.seconds.values():
-            spent.clear()
+        parts.clear()
         for _ in range(options.steps):
             core.step()
         core.abort([f"r{index}" for index in range(options.rows)])
@@ -117,8 +133,65 @@ def main() -> None:
             + " | ".join(cells)
             + f" | {options.rows / parts.median_ms('whole step') * 1e3:.0f} |"
         )
+    print_shares(options.rows, options.steps, options.prompt, clock)
     if options.profile:
         print_profile(options.rows, options.steps)
+
+
+def watch_kernels(core: EngineCore, clock: Callable[[], float]) -> Parts:
+    """Parts that do not overlap, and the whole."""
+    parts = Parts(clock)
+    model_runner = core._executor.worker.runner  # type: ignore[attr-defined]
+    parts.watch(CpuLinear, "__call__", "linear layers and head")
+    parts.watch(attention, "paged_attention", "attention")
+    parts.watch(attention, "rotary_cache_write", "head norms, rotary, cache write")
+    parts.watch(norm, "rms_norm", "norms")
+    for layer in model_runner.model.layers:
+        parts.watch(layer.mlp, "activation", "gate")
+    parts.watch(model_runner.sampler, "sample", "sampling")
+    parts.watch(runner, "build_batch", "inputs")
+    parts.watch(core._scheduler, "schedule", "scheduler")
+    parts.watch(core._scheduler, "update", "scheduler")
+    parts.watch(core, "step", "whole step")
+    return parts
+
+
+def print_shares(rows: int, steps: int, prompt: int, clock: Callable[[], float]) -> None:
+    """Means, so that the shares add up; the rest is Python and small tensors."""
+    core = make_core("--no-enable-prefix-caching", "--max-num-batched-tokens", str(rows * prompt))
+    parts = watch_kernels(core, clock)
+    works = {
+        f"decode, {rows} rows": decode_means(core, parts, rows, steps),
+        f"{rows} prompts of {prompt} tokens": prompt_means(core, parts, rows, prompt, max(4, steps // 20)),
+    }
+    print("\n| part | " + " | ".join(f"{title}: ms (share)" for title in works) + " |\n|---|---:|---:|")
+    for name in [*parts.seconds, "rest"]:
+        cells = (
+            f"{means[name] * 1e3:.3f} ({means[name] / means['whole step']:.0%})" for means in works.values()
+        )
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+def decode_means(core: EngineCore, parts: Parts, rows: int, steps: int) -> dict[str, float]:
+    fill(core, rows, SAMPLING["greedy"], steps + 20)
+    parts.clear()
+    for _ in range(steps):
+        core.step()
+    core.abort([f"r{index}" for index in range(rows)])
+    return parts.means(steps)
+
+
+def prompt_means(core: EngineCore, parts: Parts, rows: int, prompt: int, steps: int) -> dict[str, float]:
+    """Each prompt asks for one token: a step computes them all and ends them."""
+    params = SamplingParams(max_tokens=1, temperature=0.0, ignore_eos=True)
+    parts.clear()
+    for _ in range(steps):
+        for index in range(rows):
+            token_ids = [(index * 37 + i * 11) % 2048 for i in range(prompt)]
+            core.add(AddRequest(f"r{index}", token_ids, params, time.time()))
+        core.step()
+        assert not core.has_work
+    return parts.means(steps)
 
 
 def print_profile(rows: int, steps: int) -> None:
