@@ -93,6 +93,11 @@ class Topology:
         """Ranks on a node, those of its other engines included: they share its cores and its memory."""
         return self.share.count * self.ranks_per_node
 
+    @property
+    def stages_keep_to_nodes(self) -> bool:
+        """Whether tensor-parallel peers are always on one node."""
+        return self.ranks_per_node % self.tensor_parallel_size == 0
+
     def tensor_rank(self, rank: int) -> int:
         return rank % self.tensor_parallel_size
 
@@ -105,8 +110,21 @@ class Topology:
         return range(first, first + self.tensor_parallel_size)
 
 
-def stage_layers(num_layers: int, stage: int, num_stages: int) -> range:
-    """The layers of one stage. What does not divide goes to the first stages: the last one has the head to compute."""
-    share, rest = divmod(num_layers, num_stages)
+def stage_layers(num_layers: int, stage: int, num_stages: int, head_layers: float = 0.0) -> range:
+    """The layers of one stage, so that no stage has more to do than it must; what does not divide goes to the first.
+
+    The last stage has the head to compute as well, which is as much work as `head_layers`.
+    """
+    if num_stages == 1:
+        return range(num_layers)
+    others = num_stages - 1
+
+    def slowest(last: int) -> float:
+        return max(-(-(num_layers - last) // others), last + head_layers)
+
+    last = min(range(num_layers // num_stages, 0, -1), key=slowest)
+    if stage == others:
+        return range(num_layers - last, num_layers)
+    share, rest = divmod(num_layers - last, others)
     first = stage * share + min(stage, rest)
     return range(first, first + share + (stage < rest))

@@ -19,7 +19,7 @@ from transformers import (
 
 from paddock.engine.config import parse_serve
 from paddock.engine.core import EngineCore
-from paddock.engine.executor.uni import UniExecutor
+from paddock.engine.executor.choice import make_executor
 from paddock.engine.messages import AddRequest
 from paddock.engine.models.shape import ModelShape
 from paddock.engine.sampling.params import SamplingParams
@@ -76,14 +76,14 @@ def checkpoint(shape: str = "qwen3-0.6b") -> Iterator[Path]:
 
 
 class Ours:
-    """The engine without its process."""
+    """The engine without its process; ranks have theirs."""
 
     def __init__(self, folder: Path, *flags: str) -> None:
         defaults = ("--max-num-seqs", "32", "--no-enable-prefix-caching")
         config = parse_serve([str(folder), *(flags or defaults)], os.environ)
         shape = ModelShape.read(folder, config.model)
         settings = EngineSettings.resolve(config, shape)
-        self.core = EngineCore(UniExecutor(settings, config, shape, folder), settings)
+        self.core = EngineCore(make_executor(settings, config, shape, folder), settings)
         self.threads = torch.get_num_threads()
         self.served = 0
 

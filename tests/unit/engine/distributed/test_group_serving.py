@@ -17,8 +17,10 @@ pytestmark = pytest.mark.timeout(240)
 
 SMALL = ("--max-model-len", "256", "--dtype", "float32")
 PAIR = ("--tensor-parallel-size", "2", *SMALL)
+STAGES = ("--pipeline-parallel-size", "2", *SMALL)
 QUESTION = {"model": str(TINY_MODEL), "prompt": "The capital of France", "max_tokens": 3, "temperature": 0}
 LONG = {**QUESTION, "max_tokens": 240, "ignore_eos": True, "stream": True}
+KILLED, SILENT = "was killed (SIGKILL)", "has not been heard for"
 ENDS_WITHIN_SECONDS = 10
 """What the group promises."""
 
@@ -66,14 +68,17 @@ def check_end(server, stream, processes, words):
 
 
 @pytest.mark.parametrize(
-    ("number", "victim", "words"),
+    ("flags", "number", "victim", "words"),
     [
-        pytest.param(signal.SIGKILL, 1, "was killed (SIGKILL)", id="killed"),
-        pytest.param(signal.SIGSTOP, 0, "has not been heard for", id="stopped", marks=pytest.mark.long),
+        pytest.param(PAIR, signal.SIGKILL, 1, KILLED, id="peer-killed"),
+        pytest.param(PAIR, signal.SIGSTOP, 0, SILENT, id="peer-stopped", marks=pytest.mark.long),
+        pytest.param(STAGES, signal.SIGKILL, 0, KILLED, id="first-stage-killed", marks=pytest.mark.long),
+        pytest.param(STAGES, signal.SIGKILL, 1, KILLED, id="last-stage-killed", marks=pytest.mark.long),
+        pytest.param(STAGES, signal.SIGSTOP, 1, SILENT, id="last-stage-stopped", marks=pytest.mark.long),
     ],
 )
-def test_two_ranks_answer_and_end_together_when_one_is(tmp_path, number, victim, words):
-    with Serve(tmp_path / "log", *PAIR) as server:
+def test_two_ranks_answer_and_end_together_when_one_is(tmp_path, flags, number, victim, words):
+    with Serve(tmp_path / "log", *flags) as server:
         assert ask(server) == " is Paris."
         processes = psutil.Process(server.process.pid).children(recursive=True)
         stream = Stream(server)
@@ -88,7 +93,7 @@ def test_two_ranks_answer_and_end_together_when_one_is(tmp_path, number, victim,
 @pytest.mark.long
 def test_stages_in_processes_answer_and_stop_cleanly(tmp_path):
     log, one_at_a_time = tmp_path / "log", ("--max-parallel-loading-workers", "1")
-    with Serve(log, "--pipeline-parallel-size", "2", *one_at_a_time, *SMALL) as server:
+    with Serve(log, *STAGES, *one_at_a_time) as server:
         assert loads(log) == ["begin", "end"] * 2
         processes = psutil.Process(server.process.pid).children(recursive=True)
         assert ask(server) == " is Paris."
@@ -109,15 +114,15 @@ class Nodes:
     """Two nodes of one group on loopback."""
 
     def __init__(self, folder):
-        self.folder, self.followers = folder, []
+        self.folder, self.followers, self.sizes = folder, [], PAIR
         self.environ = {"PADDOCK_GROUP_SECRET": "for these tests only", "OMP_NUM_THREADS": "1"}
         self.flags = ("--nnodes", "2", "--master-addr", "127.0.0.1", "--master-port", str(free_port()))
 
     def leader(self):
-        return Serve(self.folder / "leader", *PAIR, *self.flags, environ=self.environ)
+        return Serve(self.folder / "leader", *self.sizes, *self.flags, environ=self.environ)
 
     def follower(self, *flags):
-        command = [sys.executable, "-m", "paddock.server", "serve", str(TINY_MODEL), *PAIR, *self.flags]
+        command = [sys.executable, "-m", "paddock.server", "serve", str(TINY_MODEL), *self.sizes, *self.flags]
         command += ["--num-gpu-blocks-override", "512", "--node-rank", "1", "--headless", *flags]
         log = self.folder / f"follower {len(self.followers)}"
         with log.open("w") as output:
@@ -160,6 +165,14 @@ def test_a_follower_waits_for_its_leader_and_both_stop_cleanly(nodes):
         assert server.wait() == 0
         assert follower.wait(ENDS_WITHIN_SECONDS) == 0
         assert are_gone(everyone)
+
+
+@pytest.mark.long
+def test_a_stage_on_two_nodes_between_stages_on_one_reaches_both_ways(nodes):
+    nodes.sizes = (*PAIR, "--pipeline-parallel-size", "3")
+    nodes.follower()
+    with nodes.leader() as server:
+        assert ask(server) == " is Paris."
 
 
 @pytest.mark.long

@@ -55,14 +55,28 @@ def test_sizes_that_the_heads_allow_are_fine(size):
     assert problem(tensor_parallel_size=size, pipeline_parallel_size=3) is None
 
 
-@given(st.integers(1, 200), st.data())
-def test_stages_hold_every_layer_once_in_order_and_evenly(num_layers, data):
+@given(st.integers(1, 200), st.data(), st.floats(0, 50))
+def test_stages_hold_every_layer_once_in_order_and_the_last_fewer_for_its_head(num_layers, data, head):
     num_stages = data.draw(st.integers(1, num_layers))
 
-    stages = [stage_layers(num_layers, stage, num_stages) for stage in range(num_stages)]
+    stages = [stage_layers(num_layers, stage, num_stages, head) for stage in range(num_stages)]
 
     assert [layer for stage in stages for layer in stage] == list(range(num_layers))
-    assert max(map(len, stages)) - min(map(len, stages)) <= 1
+    sizes = [len(stage) for stage in stages]
+    assert max(sizes[:-1], default=0) - min(sizes[:-1], default=0) <= 1
+    assert 1 <= sizes[-1] <= min(sizes)
+
+
+@given(st.integers(2, 60), st.floats(0, 50))
+def test_no_other_division_of_the_layers_makes_the_slowest_of_two_stages_faster(num_layers, head):
+    first, second = (len(stage_layers(num_layers, stage, 2, head)) for stage in (0, 1))
+
+    fastest = min(max(num_layers - last, last + head) for last in range(1, num_layers))
+    assert max(first, second + head) == fastest
+
+
+def test_layers_without_a_head_are_divided_evenly():
+    assert [len(stage_layers(10, stage, 4)) for stage in range(4)] == [3, 3, 2, 2]
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4))
@@ -148,6 +162,6 @@ def test_experts_can_be_shared_only_where_there_are_enough_of_them():
 
     assert "has none here; leave it out" in size_problem(config, SHAPE)
     assert (
-        "3 experts among 4 ranks, and each needs one; use --tensor-parallel-size 3 or less"
+        "3 experts among 4 ranks (--tensor-parallel-size x --data-parallel-size), and each needs one; make these 3 or"
         in size_problem(config, few)
     )

@@ -26,13 +26,14 @@ class Ranks:
         self.checkpoint = checkpoint
         sizes = {"tensor_parallel_size": tensor, "pipeline_parallel_size": pipeline}
         config = ServeConfig.model_validate({"parallel": sizes | parallel})
-        self.executor = MpExecutor(checkpoint.settings(), config, checkpoint.shape(), checkpoint.path)
+        settings = checkpoint.settings(swap_space_bytes=8 << 20)
+        self.executor = MpExecutor(settings, config, checkpoint.shape(), checkpoint.path)
 
-    def share_memory(self):
-        """Whether every rank has mapped what it shares with its tensor-parallel peers."""
+    def mapped(self, memory):
+        """By rank, how many mappings it has of the shared memory of that name."""
         processes = self.executor._children._processes.values()
         maps = [Path(f"/proc/{each.pid}/maps").read_text() for each in processes]
-        return all("/memfd:paddock-ranks" in each for each in maps)
+        return [each.count(f"/memfd:{memory}") for each in maps]
 
     def core(self, **changes):
         return EngineCore(self.executor, self.checkpoint.settings(**changes))
@@ -80,11 +81,37 @@ def test_chunked_prompts_beside_decodes_give_the_tokens_of_generate(ranks, promp
     assert tokens(answers(core, prompts)) == expected
 
 
-def test_preempted_requests_give_the_tokens_of_generate(ranks, prompts, expected):
-    core = ranks.core(num_gpu_blocks_override=40)
+def test_every_stage_has_a_step_to_work_on_while_one_prompt_or_several_requests_last(ranks):
+    core = ranks.core(max_num_batched_tokens=20, max_num_seqs=12)
+    others_under_way = []
+    for prompts in ([[7] * 100], [[number] * 9 for number in range(12)]):
+        for number, prompt in enumerate(prompts):
+            core.add(AddRequest(str(number), prompt, GREEDY, 0.0))
+        core.step()
+        core.step()
+        others_under_way.append(len(core._submitted))
+        while core.has_work:
+            core.step()
+
+    assert others_under_way == [ranks.executor.num_stages - 1] * 2
+
+
+@pytest.mark.parametrize("swapping", [False, True], ids=["recomputed", "swapped"])
+def test_preempted_requests_give_the_tokens_of_generate(ranks, prompts, expected, swapping, monkeypatch):
+    if not swapping:
+        monkeypatch.setattr(ranks.executor, "swap_blocks", lambda: 0)
+    core = ranks.core(num_gpu_blocks_override=40, enable_prefix_caching=not swapping)
+    swap_space = core._scheduler.cache.swap_space
+    monkeypatch.setattr(swap_space, "bring_back", counting(swap_space.bring_back, brought_back := []))
 
     assert tokens(answers(core, prompts)) == expected
     assert core.counters().num_preemptions > 0
+    assert bool(brought_back) == swapping
+
+
+def counting(call, calls):
+    """`call`, which notes its arguments."""
+    return lambda *arguments: (calls.append(arguments), call(*arguments))
 
 
 def test_planning_ahead_gives_the_tokens_of_generate(ranks, prompts, expected):
@@ -139,19 +166,28 @@ def test_each_rank_holds_its_share_of_the_cache(ranks):
         2 * shape.num_kv_heads // topology.tensor_parallel_size * settings.block_size * shape.head_dim * 4
     )
 
-    most_layers = -(-shape.num_layers // topology.pipeline_parallel_size)
-    assert ranks.executor.bytes_per_block() == most_layers * per_layer
+    of_all = topology.tensor_parallel_size * shape.num_layers * per_layer
+    assert ranks.executor.held_bytes()[1] == of_all
+    assert of_all / topology.world_size <= ranks.executor.bytes_per_block() < of_all
 
 
-def test_tensor_parallel_peers_of_one_node_share_memory(ranks):
-    assert ranks.share_memory() == (ranks.executor._topology.tensor_parallel_size > 1)
+def test_ranks_of_one_node_share_memory_with_their_peers_and_with_the_stages_beside_them(ranks):
+    topology = ranks.executor._topology
+    stages = [topology.stage(rank) for rank in range(topology.world_size)]
+
+    assert all(ranks.mapped("paddock-ranks")) == (topology.tensor_parallel_size > 1)
+    assert ranks.mapped("paddock-stages") == [
+        (stage > 0) + (stage < topology.pipeline_parallel_size - 1) for stage in stages
+    ]
 
 
-def test_whole_experts_and_sums_through_sockets_give_the_tokens_of_generate(checkpoint_of, prompts):
+def test_whole_experts_with_sums_and_hidden_states_through_sockets_give_the_tokens_of_generate(
+    checkpoint_of, prompts
+):
     flags = {"disable_custom_all_reduce": True, "enable_expert_parallel": True}
-    apart = Ranks(checkpoint_of("qwen3-moe"), 2, 1, **flags, expert_placement_strategy="round_robin")
+    apart = Ranks(checkpoint_of("qwen3-moe"), 2, 2, **flags, expert_placement_strategy="round_robin")
     try:
-        assert not apart.share_memory()
+        assert not any(apart.mapped("paddock-"))
         expected = [apart.checkpoint.continuation(prompt, 14) for prompt in prompts[:5]]
         assert tokens(answers(apart.core(), prompts[:5])) == expected
     finally:
