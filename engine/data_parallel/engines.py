@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from paddock.engine.data_parallel.replica_tie import opened_tie
 from paddock.engine.distributed.node_share import NodeShare
 from paddock.engine.launch import STOP_SECONDS, Engine, EngineProcess
 
@@ -30,9 +31,10 @@ class Engines:
         """
         engines = cls({}, config.parallel.data_parallel_size > 1)
         try:
-            for index, rank in enumerate(ranks):
-                share, door = NodeShare(index, len(ranks)), (doors or {}).get(rank)
-                engines._engines[rank] = EngineProcess.start(config, path, share, door)
+            with opened_tie(config) as tie:
+                for index, rank in enumerate(ranks):
+                    share, door = NodeShare(index, len(ranks), tie), (doors or {}).get(rank)
+                    engines._engines[rank] = EngineProcess.start(config, path, share, door)
         except BaseException:
             engines.stop()
             raise

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from paddock.engine.data_parallel.replica_tie import shares_experts
+
 if TYPE_CHECKING:
     from paddock.engine.config import ServeConfig
 
@@ -88,6 +90,11 @@ def _place_problems(config: "ServeConfig", replicas: Replicas) -> Iterator[str]:
 
 def _combination_problems(config: "ServeConfig", replicas: Replicas) -> Iterator[str]:
     parallel, size = config.parallel, config.parallel.data_parallel_size
+    if shares_experts(config) and (replicas.spans_nodes or len(replicas.local) < size):
+        yield (
+            f"--enable-expert-parallel shares experts among all {size} replicas, and this command runs "
+            f"{len(replicas.local)} of them: run all in one command, on one node, or leave one of the flags out."
+        )
     if parallel.nnodes > 1:
         yield (
             f"--nnodes {parallel.nnodes} does not go with --data-parallel-size {size}: a replica stays on one node. "

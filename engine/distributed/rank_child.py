@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 
 from paddock.engine.config import ServeConfig
-from paddock.engine.distributed.shared_segments import SharedSegments
+from paddock.engine.distributed.node_share import NodeShare
+from paddock.engine.distributed.shared_segments import Inherited, SharedSegments
 from paddock.engine.distributed.topology import Topology
 from paddock.engine.launch import SECRETS, without_spinning
 
@@ -30,8 +31,7 @@ class RankOrder(msgspec.Struct):
     parent_pid: int
     config: msgspec.Raw
     group_secret: str | None = None
-    segment: int | None = None
-    """Inherited descriptor of the memory shared with the tensor-parallel peers; without it they use sockets."""
+    inherited: Inherited = msgspec.field(default_factory=Inherited)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class RankCall:
     config: ServeConfig
     group_secret: str | None
 
-    def order(self, rank: int, segment: int | None) -> RankOrder:
+    def order(self, rank: int, inherited: Inherited) -> RankOrder:
         config_json = self.config.model_dump_json(exclude=SECRETS, exclude_defaults=True)
         return RankOrder(
             rank,
@@ -54,7 +54,7 @@ class RankCall:
             os.getpid(),
             msgspec.Raw(config_json.encode()),
             self.group_secret,
-            segment,
+            inherited,
         )
 
 
@@ -68,7 +68,7 @@ class RankChildren:
         try:
             with SharedSegments(call.config, Topology.of(call.config)) as segments:
                 for rank in ranks:
-                    self._processes[rank] = _spawn(call.order(rank, segments.of_rank.get(rank)))
+                    self._processes[rank] = _spawn(call.order(rank, segments.of(rank)))
         except BaseException:
             self.kill()
             raise
@@ -118,7 +118,7 @@ def _spawn(order: RankOrder) -> subprocess.Popen[bytes]:
         [sys.executable, "-P", "-m", "paddock.engine.distributed.rank_process"],
         stdin=subprocess.PIPE,
         env=environ,
-        pass_fds=() if order.segment is None else (order.segment,),
+        pass_fds=(*order.inherited.descriptors, *NodeShare.of(environ).descriptors),
         # Ctrl-C in a terminal goes to the server alone, which drains first.
         start_new_session=True,
     )

@@ -1,9 +1,9 @@
-"""Forming the groups through which tensors travel: shared memory or gloo between CPUs, NCCL between GPUs."""
+"""Forming the ways through which tensors travel: shared memory or gloo between CPUs, NCCL between GPUs."""
 
 import logging
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import ProcessGroupGloo, TCPStore
 
 from paddock.engine.distributed.seat import Seat
+from paddock.engine.distributed.shared_segments import Inherited
 from paddock.engine.distributed.tensor_group import ProcessGroupPeers, TensorGroup
 from paddock.engine.distributed.topology import Topology
 from paddock.kernels.collective import SharedMemoryRanks, shared_memory_serves
@@ -54,17 +55,12 @@ def take_seat(
     listener: StoreListener | None,
     own_host: str,
     device_type: str,
-    segment: int | None = None,
+    inherited: Inherited,
 ) -> Seat:
-    """Join the groups; every rank calls this at the same time. `own_host` is the address others reach this rank at.
-
-    `segment` is a descriptor of memory that the rank's tensor-parallel peers share, all of them on this node.
-    """
-    if topology.world_size == 1:
-        return Seat(topology, rank)
-    shared = None if segment is None else _shared_memory(topology, rank, segment, device_type)
-    if shared is not None and topology.pipeline_parallel_size == 1:
-        return Seat(topology, rank, shared)
+    """Join the groups; every rank calls this at the same time. `own_host` is the address others reach this rank at."""
+    seat = _shared_seat(topology, rank, device_type, inherited)
+    if _lacks_nobody(seat):
+        return seat
     store = TCPStore(
         address.host,
         address.port,
@@ -82,24 +78,62 @@ def take_seat(
         rank=rank,
         world_size=topology.world_size,
         timeout=COLLECTIVE_TIMEOUT,
-        pg_options=_options(backend, own_host),
+        pg_options=backend_options(backend, own_host),
         device_id=device,
     )
-    if shared is not None:
-        return Seat(topology, rank, shared)
-    return Seat(topology, rank, _tensor_group(topology, rank, backend, own_host))
+    if seat.tensor_group is not None and topology.stages_keep_to_nodes:
+        return seat
+    made = _tensor_group(topology, rank, backend, own_host)
+    return replace(seat, tensor_group=seat.tensor_group or made)
 
 
-def _shared_memory(topology: Topology, rank: int, segment: int, device_type: str) -> TensorGroup | None:
-    """None where the peers cannot use it; peers of one node have the same device and the same kernels."""
+def _shared_seat(topology: Topology, rank: int, device_type: str, inherited: Inherited) -> Seat:
+    """With what the rank shares with others of its node; ranks of one node have the same device and the same kernels."""
+    if device_type != "cpu":
+        for descriptor in inherited.descriptors:
+            os.close(descriptor)
+        return Seat(topology, rank)
+    seat = Seat(
+        topology,
+        rank,
+        _shared_memory(topology, rank, inherited.segment),
+        *(
+            None if end is None else socket.socket(fileno=end)
+            for end in (inherited.previous, inherited.following)
+        ),
+    )
+    shared = {
+        "tensor-parallel peers": seat.tensor_group,
+        "the stage before": seat.previous,
+        "the stage after": seat.following,
+    }
+    if any(shared.values()):
+        names = " and ".join(name for name, way in shared.items() if way is not None)
+        logger.info("rank %d reaches %s through shared memory", rank, names)
+    return seat
+
+
+def _lacks_nobody(seat: Seat) -> bool:
+    """Whether no rank needs a process group; every one comes to the same answer."""
+    topology, stage = seat.topology, seat.topology.stage(seat.rank)
+    if len(topology.local_ranks) < topology.world_size:
+        return False
+    return (
+        (topology.tensor_parallel_size == 1 or seat.tensor_group is not None)
+        and (stage == 0 or seat.previous is not None)
+        and (stage == topology.pipeline_parallel_size - 1 or seat.following is not None)
+    )
+
+
+def _shared_memory(topology: Topology, rank: int, segment: int | None) -> TensorGroup | None:
+    if segment is None:
+        return None
     try:
-        if device_type != "cpu" or not shared_memory_serves(topology.tensor_parallel_size):
-            return None
-        made = SharedMemoryRanks(segment, topology.tensor_rank(rank), topology.tensor_parallel_size)
+        if shared_memory_serves(topology.tensor_parallel_size):
+            return SharedMemoryRanks(segment, topology.tensor_rank(rank), topology.tensor_parallel_size)
     finally:
         os.close(segment)
-    logger.info("rank %d reaches its tensor-parallel peers through shared memory", rank)
-    return made
+    return None
 
 
 def _tensor_group(topology: Topology, rank: int, backend: str, own_host: str) -> TensorGroup | None:
@@ -110,7 +144,10 @@ def _tensor_group(topology: Topology, rank: int, backend: str, own_host: str) ->
     for stage in range(topology.pipeline_parallel_size):
         peers = topology.peers(stage)
         group = dist.new_group(
-            list(peers), timeout=COLLECTIVE_TIMEOUT, backend=backend, pg_options=_options(backend, own_host)
+            list(peers),
+            timeout=COLLECTIVE_TIMEOUT,
+            backend=backend,
+            pg_options=backend_options(backend, own_host),
         )
         if rank in peers:
             assert isinstance(group, dist.ProcessGroup), "a member gets the group"
@@ -118,7 +155,7 @@ def _tensor_group(topology: Topology, rank: int, backend: str, own_host: str) ->
     return own
 
 
-def _options(backend: str, own_host: str) -> Any | None:
+def backend_options(backend: str, own_host: str) -> Any | None:
     """Gloo listens at one address; left alone it takes whatever the machine's name resolves to."""
     if backend != "gloo":
         return None

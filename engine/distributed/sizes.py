@@ -26,7 +26,7 @@ def size_problem(config: "ServeConfig", shape: ModelShape) -> str | None:
 def _problems(config: "ServeConfig", topology: Topology, shape: ModelShape) -> Iterator[str]:
     yield from _node_problems(config, topology)
     yield from _tensor_problems(topology.tensor_parallel_size, shape)
-    yield from _expert_problems(config, topology.tensor_parallel_size, shape)
+    yield from _expert_problems(config, shape)
     stages = topology.pipeline_parallel_size
     if stages > shape.num_layers:
         yield (
@@ -91,10 +91,11 @@ def _tensor_problems(size: int, shape: ModelShape) -> Iterator[str]:
         )
 
 
-def _expert_problems(config: "ServeConfig", size: int, shape: ModelShape) -> Iterator[str]:
-    if not config.parallel.enable_expert_parallel:
+def _expert_problems(config: "ServeConfig", shape: ModelShape) -> Iterator[str]:
+    parallel = config.parallel
+    if not parallel.enable_expert_parallel:
         return
-    experts = expert_count(shape)
+    experts, size = expert_count(shape), parallel.tensor_parallel_size * parallel.data_parallel_size
     if experts is None:
         yield (
             f"--enable-expert-parallel shares experts of the engine's own models among ranks, and {shape.architecture} "
@@ -102,8 +103,13 @@ def _expert_problems(config: "ServeConfig", size: int, shape: ModelShape) -> Ite
         )
     elif experts < size:
         yield (
-            f"--enable-expert-parallel shares the model's {experts} experts among {size} ranks, and each needs one; use "
-            f"--tensor-parallel-size {experts} or less."
+            f"--enable-expert-parallel shares the model's {experts} experts among {size} ranks (--tensor-parallel-size x "
+            f"--data-parallel-size), and each needs one; make these {experts} or less."
+        )
+    elif shape.pooling is not None and parallel.data_parallel_size > 1:
+        yield (
+            f"--enable-expert-parallel shares experts over --data-parallel-size {parallel.data_parallel_size} replicas "
+            "that generate, and this model pools (--runner pooling); leave one of them out."
         )
 
 

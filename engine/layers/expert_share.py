@@ -61,9 +61,11 @@ class ExpertShare:
 
 
 def _experts_of(num_experts: int, place: Placement) -> range:
+    sharers = place if place.experts is None else place.experts
+    rank, size = sharers.rank, sharers.size
     if place.expert_placement == "round_robin":
-        return range(place.rank, num_experts, place.size)
+        return range(rank, num_experts, size)
     # What does not divide goes to the first ranks.
-    each, rest = divmod(num_experts, place.size)
-    first = place.rank * each + min(place.rank, rest)
-    return range(first, first + each + (place.rank < rest))
+    each, rest = divmod(num_experts, size)
+    first = rank * each + min(rank, rest)
+    return range(first, first + each + (rank < rest))

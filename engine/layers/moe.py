@@ -1,7 +1,8 @@
 """Mixture of experts: a router picks a few gated feed-forward layers for each token (Shazeer et al. 2017).
 
 Every rank holds a slice of every expert's features, as of any other feed-forward layer; with `--enable-expert-parallel`
-some experts whole. Either way every rank has all tokens, and the ranks' results are summed.
+some experts whole. Either way every rank has all tokens, and the ranks' results are summed; where replicas share the
+experts, these are the tokens of all replicas.
 """
 
 from abc import abstractmethod
@@ -14,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from paddock.engine.layers.activation import Activation
+from paddock.engine.layers.expert_exchange import SharedExpertsLayer
 from paddock.engine.layers.expert_share import ExpertShare
 from paddock.engine.layers.mlp import GatedMLP
 from paddock.engine.layers.placement import Placement
@@ -181,7 +183,7 @@ class RoutedExperts(Protocol):
     def weight_targets(self, prefix: str) -> Iterator[WeightTarget]: ...
 
 
-class SparseMLP(nn.Module):
+class SparseMLP(SharedExpertsLayer):
     """Router and experts, and perhaps a layer that every token takes."""
 
     def __init__(
@@ -204,5 +206,18 @@ class SparseMLP(nn.Module):
             yield from self.shared.weight_targets(f"{prefix}.shared_experts")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        routed = self.place.all_reduce(self.experts(x, self.router(x)))
+        routed = self._routed(x, self.router(x))
         return routed if self.shared is None else routed + self.shared(x)
+
+    def take_part(self) -> None:
+        x = torch.zeros(1, self.router.weight.shape[1], dtype=self.place.dtype, device=self.place.device)
+        # A row of zeros shows how many experts a token has, which every rank must know.
+        experts, weights = self.router(x)
+        self._routed(x[:0], (experts[:0], weights[:0]))
+
+    def _routed(self, x: torch.Tensor, routing: Routing) -> torch.Tensor:
+        exchange = self.place.experts
+        if exchange is None:
+            return self.place.all_reduce(self.experts(x, routing))
+        x, experts, weights = exchange.gather(x, *routing)
+        return exchange.sum_of_own(self.experts(x, (experts, weights)))

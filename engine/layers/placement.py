@@ -7,6 +7,8 @@ import torch
 
 from paddock.engine.distributed.tensor_group import TensorGroup
 from paddock.engine.distributed.topology import stage_layers
+from paddock.engine.layers.expert_exchange import ExpertExchange
+from paddock.engine.layers.layer_stream import LayerStream
 
 ExpertPlacement = Literal["linear", "round_robin"]
 """A run of neighbouring experts for each rank, or each rank's turn in order."""
@@ -23,15 +25,29 @@ class Placement:
     group: TensorGroup | None = None
     """The tensor-parallel peers; needed only when `size` is over 1."""
 
+    attention_dtype: torch.dtype | None = None
+    """Of queries, keys and values; None is `dtype`."""
+
     rounded_bits: int | None = None
     """Of a code, where linear layers round their weights after loading; None keeps them as they are."""
 
     expert_placement: ExpertPlacement | None = None
     """How whole experts are dealt out to the ranks; None slices each over all of them."""
 
+    experts: ExpertExchange | None = None
+    """The way to the ranks of all replicas, where these share the experts."""
+
+    stream: LayerStream | None = None
+    """Where some layers stay in host memory: what brings them."""
+
     stage: int = 0
     num_stages: int = 1
     """Pipeline stages; each holds a run of the layers."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other rank computes a part of the same step."""
+        return self.size * self.num_stages == 1 and self.experts is None
 
     @property
     def is_first_stage(self) -> bool:
@@ -43,9 +59,9 @@ class Placement:
         """The stage that has the final norm and the head."""
         return self.stage == self.num_stages - 1
 
-    def layers(self, num_layers: int) -> range:
-        """This stage's of the model's `num_layers`."""
-        return stage_layers(num_layers, self.stage, self.num_stages)
+    def layers(self, num_layers: int, head_layers: float) -> range:
+        """This stage's of the model's `num_layers`; see `stage_layers`."""
+        return stage_layers(num_layers, self.stage, self.num_stages, head_layers)
 
     def empty(self, *shape: int) -> torch.Tensor:
         return torch.empty(shape, dtype=self.dtype, device=self.device)

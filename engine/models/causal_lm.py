@@ -51,6 +51,9 @@ class CausalLM(nn.Module):
         A pipeline stage takes `incoming`, what the stage before it returned; only the last one norms.
         """
 
+    def take_part(self) -> None:
+        """In place of `forward`, in a step for which this replica has no tokens, and others that share experts may."""
+
     @abstractmethod
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """`[rows, hidden]` to float32 `[rows, vocab]`; on the last stage only."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from paddock.engine.layers.attention import AttentionStep
+from paddock.engine.layers.expert_exchange import SharedExpertsLayer
 from paddock.engine.layers.linear import Packable
 from paddock.engine.layers.norm import Norm, RMSNorm
 from paddock.engine.layers.placement import Placement
@@ -32,11 +33,17 @@ class DecoderLM(CausalLM):
         super().__init__()
         self.shape = shape
         self.place = place
-        self.layer_numbers = place.layers(shape.num_layers)
+        self.layer_numbers = place.layers(shape.num_layers, self._head_layers(shape, place))
         self.embed_tokens: VocabParallelEmbedding | None = None
         if place.is_first_stage or (place.is_last_stage and shape.tie_embeddings):
             self.embed_tokens = VocabParallelEmbedding(shape.vocab_size, shape.hidden_size, place)
-        self.layers: list[CachedLayer] = [self.decoder_layer(shape, i, place) for i in self.layer_numbers]
+        self.layers: list[CachedLayer] = []
+        for i in self.layer_numbers:
+            self.layers.append(self.decoder_layer(shape, i, place))
+            if place.stream is not None:
+                place.stream.hold(len(self.layers) - 1, self.layers[-1])
+        modules = (module for layer in self.layers for module in layer.modules())
+        self.sparse_layers = [module for module in modules if isinstance(module, SharedExpertsLayer)]
         self.norm: Norm | None = None
         self.lm_head: VocabParallelHead | None = None
         if place.is_last_stage:
@@ -47,6 +54,16 @@ class DecoderLM(CausalLM):
         self.num_cache_layers = len(self.layers)
         self.num_kv_heads = self.layers[0].self_attn.num_kv_heads
         self.head_dim = self.layers[0].self_attn.head_dim
+
+    def _head_layers(self, shape: ModelShape, place: Placement) -> float:
+        """The head's work in layers, for a fair share of these. A step takes as long as its weights are many; the head
+        counts half, since it is for generated tokens alone, and layers are for those of prompts, too."""
+        if place.num_stages == 1 or shape.pooling is not None:
+            return 0.0
+        whole = replace(place, device=torch.device("meta"), rank=0, size=1, group=None, experts=None)
+        layer = self.decoder_layer(shape, shape.num_layers - 1, whole)
+        layer_bytes = sum(target.destination.nbytes for target in layer.weight_targets(""))
+        return shape.vocab_size * shape.hidden_size * place.dtype.itemsize / layer_bytes / 2
 
     @abstractmethod
     def decoder_layer(self, shape: ModelShape, layer: int, place: Placement) -> CachedLayer:
@@ -77,10 +94,17 @@ class DecoderLM(CausalLM):
 
     def pack(self) -> None:
         """One layer at a time, so that at most one weight exists twice."""
-        for layer in self.layers:
+        stream = self.place.stream
+        for index, layer in enumerate(self.layers):
+            if stream is not None:
+                stream.bring(index, layer)
             for module in layer.modules():
                 if isinstance(module, Packable):
                     module.pack()
+            if stream is not None:
+                stream.take(index, layer)
+        if stream is not None:
+            stream.begin()
         for last in (self.norm, self.lm_head):
             if isinstance(last, Packable):
                 last.pack()
@@ -96,6 +120,8 @@ class DecoderLM(CausalLM):
         metadata: AttentionMetadata,
         incoming: torch.Tensor | None = None,
     ) -> torch.Tensor:
+        if self.place.experts is not None:
+            self.place.experts.begin(len(token_ids), self.place.device)
         windows = set(self.shape.layer_windows)
         rotary = [table.at(positions) for table in self.rotary]
         step = AttentionStep(rotary, {w: replace(metadata, sliding_window=w) for w in windows})
@@ -105,6 +131,11 @@ class DecoderLM(CausalLM):
             hidden, residual = layer(hidden, residual, step)
         assert residual is not None
         return hidden + residual if self.norm is None else self.norm.add(hidden, residual)[0]
+
+    def take_part(self) -> None:
+        if self.place.experts is not None and self.place.experts.begin(0, self.place.device):
+            for layer in self.sparse_layers:
+                layer.take_part()
 
     def embed(self, token_ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """`[tokens, hidden]`, on the first stage only."""

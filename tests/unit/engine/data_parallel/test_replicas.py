@@ -83,6 +83,10 @@ def test_each_command_knows_its_replicas(given, local, served, spans_nodes):
             "--disable-frontend-multiprocessing puts one engine",
         ),
         (
+            {"data_parallel_size": 2, "headless": True, "enable_expert_parallel": True},
+            "shares experts among all 2 replicas",
+        ),
+        (
             {"data_parallel_size": 2, "max_parallel_loading_workers": 1},
             "--max-parallel-loading-workers 1 does not go with 2 replicas",
         ),

@@ -1,0 +1,132 @@
+"""`paddock serve` with experts shared over replicas: answers, rest, and the end of all when one is lost."""
+
+import signal
+import threading
+import time
+
+import httpx
+import psutil
+import pytest
+from model_families import make_model, save_model
+from serving import Serve
+from waiting import until
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+
+FLAGS = (
+    *("--data-parallel-size", "2", "--enable-expert-parallel", "--skip-tokenizer-init"),
+    *("--dtype", "float32", "--max-model-len", "512"),
+)
+PROMPTS = [[3, 4, 5, 6], [9] * 40, [7], list(range(20))]
+ENDS_WITHIN_SECONDS = 10
+IDLE_SECONDS = 5
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("mixtral")
+    model = make_model("mixtral")
+    save_model("mixtral", model, path)
+    return path, model
+
+
+def ask(serve, prompt, **fields):
+    body = {
+        "prompt": prompt,
+        "max_tokens": 12,
+        "temperature": 0,
+        "ignore_eos": True,
+        "return_token_ids": True,
+    }
+    return httpx.post(serve.url + "/v1/completions", json=body | fields, timeout=120)
+
+
+def expected(model, prompt):
+    import torch
+
+    ids = torch.tensor([prompt])
+    made = model.generate(ids, max_new_tokens=12, min_new_tokens=12, do_sample=False)
+    return made[0, len(prompt) :].tolist()
+
+
+def everyone(serve):
+    root = psutil.Process(serve.process.pid)
+    return [root, *root.children(recursive=True)]
+
+
+def ranks_or_engines(serve, module):
+    found = [each for each in everyone(serve) if f"paddock.engine.{module}" in each.cmdline()]
+    return sorted(found, key=lambda each: each.pid)
+
+
+def cpu_seconds(process):
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [(), ("--tensor-parallel-size", "2"), ("--disable-custom-all-reduce",)],
+    ids=["memory", "two ranks each", "sockets"],
+)
+def test_replicas_answer_as_generate_does_and_then_rest(checkpoint, tmp_path, flags):
+    path, model = checkpoint
+    with Serve(tmp_path / "log", *FLAGS, *flags, model=path) as serve:
+        for prompt in PROMPTS:
+            [choice] = ask(serve, prompt).json()["choices"]
+            assert choice["token_ids"] == expected(model, prompt)
+
+        before = {each: cpu_seconds(each) for each in everyone(serve)}
+        time.sleep(IDLE_SECONDS)  # what is measured
+        engines = [each for each in before if each.pid != serve.process.pid]
+        assert max(cpu_seconds(each) - before[each] for each in engines) < 0.02 * IDLE_SECONDS
+
+        serve.signal(signal.SIGTERM)
+        assert serve.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "module", "number", "words"),
+    [
+        ((), "core_process", signal.SIGKILL, "data-parallel rank 1: the engine process was killed"),
+        (("--tensor-parallel-size", "2"), "distributed.rank_process", signal.SIGKILL, "was killed (SIGKILL)"),
+        (("--tensor-parallel-size", "2"), "distributed.rank_process", signal.SIGSTOP, "has not been heard"),
+        (
+            ("--disable-custom-all-reduce",),
+            "core_process",
+            signal.SIGKILL,
+            "data-parallel rank 1: the engine",
+        ),
+    ],
+    ids=["an engine", "a rank", "a rank that stops", "an engine behind sockets"],
+)
+def test_when_one_is_lost_every_caller_is_told_and_all_end(
+    checkpoint, tmp_path, flags, module, number, words
+):
+    path, _ = checkpoint
+    with Serve(tmp_path / "log", *FLAGS, *flags, model=path) as serve:
+        processes, texts = everyone(serve), []
+
+        def stream():
+            texts.append(ask(serve, [3, 4, 5], max_tokens=500, stream=True).text)
+
+        streams = [threading.Thread(target=stream) for _ in range(4)]
+        for each in streams:
+            each.start()
+        until(
+            lambda: serve.metric("vllm:num_requests_running") == 2, seconds=30, what="both to run", every=0.02
+        )
+        ranks_or_engines(serve, module)[-1].send_signal(number)
+
+        until(lambda: not serve.is_healthy(), seconds=ENDS_WITHIN_SECONDS, what="/health to fail")
+        assert serve.wait(ENDS_WITHIN_SECONDS) == 1
+        for each in streams:
+            each.join(ENDS_WITHIN_SECONDS)
+        assert [words in text for text in texts] == [True] * 4, texts
+        until(
+            lambda: (
+                not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes)
+            ),
+            seconds=ENDS_WITHIN_SECONDS,
+            what="every process to be gone",
+        )
