@@ -20,6 +20,12 @@ class BlockTable:
     hashes: list[bytes] = field(default_factory=list)
     """Of the full blocks from the first on, as many as were needed so far."""
 
+    swapped: list[int] = field(default_factory=list)
+    """Places in the swap space that hold the request's blocks while it has none in the cache."""
+
+    num_swapped_tokens: int = 0
+    """Computed tokens that they hold."""
+
     num_registered: int = 0
     """Leading blocks that are findable, or were already found, by their hash."""
 

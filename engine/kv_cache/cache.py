@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from paddock.engine.kv_cache.block_hash import HashAlgorithm, extend_hashes, hash_with
 from paddock.engine.kv_cache.block_pool import BlockPool
 from paddock.engine.kv_cache.block_table import BlockTable
+from paddock.engine.kv_cache.swap_space import SwapSpace
 
 _NEVER = sys.maxsize
 
@@ -25,11 +26,13 @@ class KVCache:
         block_size: int,
         prefix_caching: bool,
         hash_algorithm: HashAlgorithm = "sha256_cbor",
+        num_swap_blocks: int = 0,
     ) -> None:
         self._hash_block = hash_with(hash_algorithm)
         self.block_size = block_size
         self.prefix_caching = prefix_caching
         self._pool = BlockPool(num_blocks)
+        self.swap_space = SwapSpace(num_swap_blocks)
 
     @property
     def num_blocks(self) -> int:
@@ -68,11 +71,19 @@ class KVCache:
         missing = self._blocks_for(num_tokens) - len(prefix)
         return missing + self._pool.count_cached(prefix) + spare <= self._pool.num_available
 
+    def num_kept(self, table: BlockTable, prefix: Sequence[int]) -> int:
+        """Tokens that a sequence need not compute which starts with the blocks of `prefix`, or was swapped out."""
+        return max(len(prefix) * self.block_size, table.num_swapped_tokens)
+
     def admit(self, table: BlockTable, prefix: list[int], num_tokens: int) -> None:
-        """Fill an empty table: the blocks of `prefix` shared, new ones for the rest. Only after `fits` said yes."""
+        """Fill an empty table: the blocks of `prefix` shared, new ones for the rest, into which swapped ones are copied
+        back. Only after `fits` said yes."""
         self._pool.share(prefix)
         table.block_ids = prefix + self._pool.take(self._blocks_for(num_tokens) - len(prefix))
         table.capacity = len(table.block_ids) * self.block_size
+        if table.swapped:
+            self.swap_space.bring_back(table.swapped, table.block_ids, len(prefix))
+            table.swapped, table.num_swapped_tokens = [], 0
         if self.prefix_caching:
             table.num_registered = len(prefix)
             table.next_full = (len(prefix) + 1) * self.block_size
@@ -107,6 +118,23 @@ class KVCache:
         table.block_ids = []
         table.capacity = table.num_registered = 0
 
+    def can_swap_out(self, num_tokens: int) -> bool:
+        """Is there room for the blocks of so many computed tokens, and are they worth it? Up to one block is computed
+        again in the step that the request returns with anyway."""
+        return self.block_size < num_tokens and self._blocks_for(num_tokens) <= self.swap_space.num_free
+
+    def swap_out(self, table: BlockTable, num_tokens: int) -> None:
+        """Have the first `num_tokens` tokens copied before their blocks are written again; `release` comes next. Only
+        after `can_swap_out` said yes."""
+        table.swapped = self.swap_space.take(table.block_ids[: self._blocks_for(num_tokens)])
+        table.num_swapped_tokens = num_tokens
+
+    def drop_swapped(self, table: BlockTable) -> None:
+        """Let go what was swapped out of a table, if anything was."""
+        if table.swapped:
+            self.swap_space.discard(table.swapped)
+            table.swapped, table.num_swapped_tokens = [], 0
+
     def forget(self, block_ids: Iterable[int]) -> None:
         """Let no other request share these blocks: they were not written."""
         self._pool.forget(block_ids)
@@ -117,7 +145,9 @@ class KVCache:
 
     def check_integrity(self, tables: Iterable[BlockTable]) -> None:
         """`tables` are all there are. Raises `CacheIntegrityError` when a block leaked or is counted twice."""
-        self._pool.check_integrity(table.block_ids for table in tables)
+        every = list(tables)
+        self._pool.check_integrity(table.block_ids for table in every)
+        self.swap_space.check_integrity(table.swapped for table in every)
 
     def _blocks_for(self, num_tokens: int) -> int:
         return -(-num_tokens // self.block_size)

@@ -2,6 +2,7 @@
 
 import logging
 
+from paddock.engine.kv_cache.cache import KVCache
 from paddock.engine.settings import EngineSettings
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,12 @@ def _check_holds_context(
         f"{needed * bytes_per_block / MEBIBYTE:.1f} MiB. {largest} Lower --max-model-len or raise {source}"
         f"{'' if source == '--num-gpu-blocks-override' else ', or give the pod more memory'}."
     )
+
+
+def log_swap_space(cache: KVCache) -> None:
+    if cache.swap_space.num_blocks:
+        num_tokens = cache.swap_space.num_blocks * cache.block_size
+        logger.info("host memory takes the blocks of preempted requests, up to %d tokens", num_tokens)
 
 
 def log_memory(settings: EngineSettings, num_blocks: int, held: tuple[int, int], step_bytes: int) -> None:

@@ -52,7 +52,7 @@ class PoolingRunner:
                 self.rows.extend_blocks(scheduled)
         if not plan.scheduled:
             return StepResult(plan.step, [])
-        if self.place.size * self.place.num_stages > 1:
+        if not self.place.is_alone:
             # The other ranks are in the middle of the same step: one alone cannot begin it again.
             return self._compute(plan)
         return in_parts(self._compute, plan, self.rows, splits_prompts=self.model.plan.causal)

@@ -66,6 +66,7 @@ class Scheduler(SchedulerInterface):
         """Forget a request that has not finished; its row and blocks are free when this returns."""
         if request.row == NO_ROW:
             self.waiting.remove(request)
+            self.cache.drop_swapped(request.table)
         else:
             self.running.remove(request)
             self._vacate(request)
@@ -86,7 +87,10 @@ class Scheduler(SchedulerInterface):
         self._under_way.begin(StepUnderWay(sampling, reporting, self._num_new_prompt_tokens))
         self._num_new_prompt_tokens = 0
         freed, self._freed_rows = self._freed_rows, []
-        return StepPlan(self.num_steps, freed, admitted, scheduled)
+        swapped_out, swapped_in = self.cache.swap_space.take_copies()
+        return StepPlan(
+            self.num_steps, freed, admitted, scheduled, swapped_out=swapped_out, swapped_in=swapped_in
+        )
 
     def _advance_running(
         self, scheduled: list[ScheduledRow], sampling: list[Request | None], reporting: dict[int, Request]
@@ -131,12 +135,16 @@ class Scheduler(SchedulerInterface):
         return self.cache.extend(request.table, num_tokens)
 
     def _preempt_last(self) -> Request:
-        """Send the running request of the last rank back to the queue, its computed tokens lost.
+        """Send the running request of the last rank back to the queue, its computed tokens swapped out or lost.
 
         It has not been scheduled in this step yet: scheduling goes by rank from the other end. A token that a step
         under way samples for it is lost, too, and will be sampled again: the noise depends on its position alone.
         """
         request = self.running[-1]
+        # The last token that has a value is computed again: it yields the next one.
+        num_tokens = min(request.num_computed_tokens, len(request.token_ids) - 1)
+        if request.reads_prefix_cache and self.cache.can_swap_out(num_tokens):
+            self.cache.swap_out(request.table, num_tokens)
         self._preempt(request)
         return request
 
@@ -172,7 +180,7 @@ class Scheduler(SchedulerInterface):
             prefix = (
                 self.cache.find_prefix(request.table, request.token_ids) if request.reads_prefix_cache else []
             )
-            num_cached = len(prefix) * self.cache.block_size
+            num_cached = self.cache.num_kept(request.table, prefix)
             num_tokens = part_way.tokens_of_first_step(num_known - num_cached, budget)
             if not num_tokens:
                 break
@@ -283,6 +291,9 @@ class Scheduler(SchedulerInterface):
         for request in builders_on(void, self.running, self.cache):
             self._preempt(request)
             step.strike_out(request)
+        # What the next step swaps out may be just that. It is rare enough to let all go.
+        for request in self.waiting:
+            self.cache.drop_swapped(request.table)
         return ended
 
     def _take(self, request: Request, sampled: SampledRow) -> RequestOutput:
@@ -313,5 +324,5 @@ class Scheduler(SchedulerInterface):
         request.row = NO_ROW
 
     def check_integrity(self) -> None:
-        """Raises `CacheIntegrityError` when the blocks of the running requests are not exactly the used ones."""
-        self.cache.check_integrity(request.table for request in self.running)
+        """Raises `CacheIntegrityError` when the blocks of all requests are not exactly the used ones."""
+        self.cache.check_integrity(request.table for request in [*self.running, *self.waiting])

@@ -8,6 +8,8 @@ from paddock.engine.worker.host import available_memory, thread_count
 CPU_CACHE_CAP = 4 << 30
 """Host memory is shared with everything else on the machine: the cache takes no more of it unless told to."""
 
+DEFAULT_SWAP = 4 << 30
+
 
 def pick_device(settings: EngineSettings, index: int = 0, num_sharers: int = 1) -> torch.device:
     """The configured device, else CUDA where torch sees one. On a CPU all cores take part in loading.
@@ -44,6 +46,14 @@ def usable_memory(device: torch.device, utilization: float, num_sharers: int = 1
         total = torch.cuda.get_device_properties(device).total_memory
         return max(0, int(total * utilization) - (total - free))
     return int(free * utilization) // num_sharers
+
+
+def swap_budget(device: torch.device, asked: int | None, num_sharers: int = 1) -> int:
+    """Bytes of host memory for one worker's swapped-out blocks: as asked; else beside a GPU what is customary, where
+    half of the free memory is enough for it, and on a CPU none."""
+    if asked is not None:
+        return asked
+    return 0 if device.type == "cpu" else min(DEFAULT_SWAP, available_memory() // (2 * num_sharers))
 
 
 def cache_budget(

@@ -11,6 +11,8 @@ from paddock.engine.models.shape import ModelShape
 from paddock.engine.settings import EngineSettings
 from paddock.engine.weights.loader import build_model
 from paddock.engine.worker.device import free_memory, usable_memory
+from paddock.engine.worker.host import available_memory
+from paddock.engine.worker.offload import NO_OFFLOAD, Offload
 
 GIBIBYTE = 1 << 30
 
@@ -44,18 +46,25 @@ class MemoryNeed:
     cache_is: str
     """What the cache's size stands for, in words."""
 
+    swap: int = 0
+    """In host memory, for swapped-out blocks; as asked for."""
+    offload: Offload = NO_OFFLOAD
+
     @staticmethod
     def of(shape: ModelShape, path: Path, settings: EngineSettings, place: Placement) -> "MemoryNeed":
         """From the layers themselves, made without memory. Of a model that transformers builds the files tell."""
         if not shape.native:
             stored = sum(file.stat().st_size for file in path.glob("*.safetensors"))
-            return MemoryNeed(stored // place.size, step_bytes(shape, settings, 0), 0, "not known yet")
+            step, swap = step_bytes(shape, settings, 0), settings.swap_space_bytes or 0
+            return MemoryNeed(stored // place.size, step, 0, "not known yet", swap)
         sketch = build_model(shape, replace(place, device=torch.device("meta")), 1)
         weights = sum(target.destination.nbytes for target in sketch.weight_targets())
-        cache_dtype = getattr(torch, settings.cache_dtype or settings.dtype)
+        cache_dtype = getattr(torch, settings.kv_dtype)
         block = block_bytes(sketch, settings.block_size, cache_dtype)
         step = step_bytes(shape, settings, sketch.head_dim)
-        return MemoryNeed(weights, step, *_smallest_cache(settings, block))
+        offload = Offload.plan(sketch, settings.cpu_offload_bytes)
+        swap = settings.swap_space_bytes or 0
+        return MemoryNeed(weights, step, *_smallest_cache(settings, block), swap, offload)
 
     def check(self, settings: EngineSettings, device: torch.device, num_sharers: int) -> None:
         """Raises `MemoryError` with the arithmetic. A cache sized by hand may take all that is free."""
@@ -64,17 +73,34 @@ class MemoryNeed:
         )
         utilization = 1.0 if sized_by_hand else settings.gpu_memory_utilization
         usable = usable_memory(device, utilization, num_sharers)
-        needed = self.weights + self.step + self.cache
+        weights = self.weights - self.offload.host_bytes + self.offload.buffer_bytes
+        needed = weights + self.step + self.cache
+        swap = ""
+        if device.type == "cpu":
+            needed += self.swap
+            swap = f"swapped-out blocks {_gib(self.swap)} (--swap-space) + " if self.swap else ""
+        else:
+            self._check_host(num_sharers)
         if needed <= usable:
             return
         share = "" if sized_by_hand else f"--gpu-memory-utilization {utilization:g} of "
         of_each = f", shared by {num_sharers} ranks" if num_sharers > 1 and device.type == "cpu" else ""
         raise MemoryError(
-            f"the model does not fit: weights {_gib(self.weights)} + the largest step {_gib(self.step)} "
+            f"the model does not fit: weights {_gib(weights)} + the largest step {_gib(self.step)} "
             f"(--max-num-batched-tokens {settings.max_num_batched_tokens}, --max-num-seqs {settings.max_num_seqs}) + "
-            f"KV cache {_gib(self.cache)} ({self.cache_is}) = {_gib(needed)}, and on {device} there are {_gib(usable)} to "
+            f"{swap}KV cache {_gib(self.cache)} ({self.cache_is}) = {_gib(needed)}, and on {device} there are {_gib(usable)} to "
             f"use ({share}{_gib(free_memory(device))} free{of_each}). {_advice(settings)}"
         )
+
+    def _check_host(self, num_sharers: int) -> None:
+        """What the workers of a node keep in host memory beside their devices."""
+        needed, free = (self.swap + self.offload.host_bytes) * num_sharers, available_memory()
+        if needed > free:
+            raise MemoryError(
+                f"--swap-space takes {_gib(self.swap)} and --cpu-offload-gb {_gib(self.offload.host_bytes)} of host memory "
+                f"for each of {num_sharers} ranks = {_gib(needed)}, and {_gib(free)} are free. Lower one of them, or give it "
+                "more memory."
+            )
 
 
 def _smallest_cache(settings: EngineSettings, block: int) -> tuple[int, str]:
@@ -95,6 +121,8 @@ def _advice(settings: EngineSettings) -> str:
         cache = "--num-gpu-blocks-override"
     elif settings.kv_cache_memory_bytes is not None:
         cache = "--kv-cache-memory-bytes"
+    if settings.swap_space_bytes:
+        cache = f"--swap-space, {cache}"
     return (
         f"Lower {cache}, --max-num-batched-tokens or --max-num-seqs, choose a narrower --dtype, split the model by "
         "--tensor-parallel-size, or give it more memory."

@@ -64,8 +64,9 @@ class ModelRunner:
             self.rows.append(np.array([row]), np.array([token_id]))
         self._update_rows(plan)
         if not plan.scheduled:
+            self.model.take_part()
             return StepResult(plan.step, [])
-        if self.place.size * self.place.num_stages > 1:
+        if not self.place.is_alone:
             # The other ranks are in the middle of the same step: one alone cannot begin it again.
             return self._compute(plan, masks)
         return in_parts(lambda part: self._compute(part, masks), plan, self.rows, splits_prompts=True)

@@ -67,8 +67,13 @@ class PagedExecutor:
 
     alarm = None
 
-    def __init__(self, settings: EngineSettings, num_blocks: int, num_stages: int = 1) -> None:
+    def __init__(
+        self, settings: EngineSettings, num_blocks: int, num_stages: int = 1, num_swap_blocks: int = 0
+    ) -> None:
         self.settings = settings
+        self.num_swap_blocks = num_swap_blocks
+        self.swapped: dict[int, list[int | None]] = {}
+        self.num_swapped_in = 0
         self.num_stages = num_stages
         self.results: deque[tuple[StepResult, list[Row]]] = deque()
         self.offered_blocks = num_blocks
@@ -87,6 +92,9 @@ class PagedExecutor:
 
     def held_bytes(self) -> tuple[int, int]:
         return 0, BYTES_PER_BLOCK
+
+    def swap_blocks(self) -> int:
+        return self.num_swap_blocks
 
     def initialize_cache(self, num_blocks: int) -> None:
         self.slots: list[int | None] = [None] * (num_blocks * self.settings.block_size)
@@ -107,6 +115,7 @@ class PagedExecutor:
 
     def execute(self, plan: StepPlan) -> StepResult:
         self.plans = [*self.plans[-9:], plan]
+        self._swap(plan)
         for row in plan.freed_rows:
             del self.rows[row]
         for new in plan.new_rows:
@@ -121,6 +130,19 @@ class PagedExecutor:
 
     def shutdown(self) -> None:
         self.is_shut_down = True
+
+    def _swap(self, plan: StepPlan) -> None:
+        places = [place for _, place in plan.swapped_out]
+        assert len(set(places)) == len(places)
+        for block, place in plan.swapped_out:
+            assert 0 <= place < self.num_swap_blocks
+            self.swapped[place] = self.slots[self._of_block(block)]
+        for place, block in plan.swapped_in:
+            self.slots[self._of_block(block)] = self.swapped[place]
+            self.num_swapped_in += 1
+
+    def _of_block(self, block: int) -> slice:
+        return slice(block * self.settings.block_size, (block + 1) * self.settings.block_size)
 
     def _enter(self, new: NewRow) -> None:
         assert new.row not in self.rows
@@ -189,9 +211,11 @@ MakeCore = Callable[..., EngineCore]
 
 @pytest.fixture
 def make_core() -> MakeCore:
-    def make(num_blocks: int = 64, num_stages: int = 1, **deviations: object) -> EngineCore:
+    def make(
+        num_blocks: int = 64, num_stages: int = 1, num_swap_blocks: int = 0, **deviations: object
+    ) -> EngineCore:
         settings = replace(SETTINGS, **deviations)
-        return EngineCore(PagedExecutor(settings, num_blocks, num_stages), settings)
+        return EngineCore(PagedExecutor(settings, num_blocks, num_stages, num_swap_blocks), settings)
 
     return make
 

@@ -11,6 +11,9 @@ KINDS = {
     "one-step-at-a-time": ({}, 1),
     "async": ({"async_scheduling": True}, 1),
     "pipeline-of-3": ({}, 3),
+    "swapping": ({"enable_prefix_caching": False}, 1, 20),
+    "swapping-pipeline-of-3": ({}, 3, 20),
+    "swapping-async": ({"async_scheduling": True}, 1, 20),
     "partial-prefills": (
         {
             "max_num_partial_prefills": 3,
@@ -29,7 +32,7 @@ class Life:
     """Adds, aborts and steps at random, and knows what every request must answer."""
 
     def __init__(self, engine, kind: str, seed: int) -> None:
-        deviations, num_stages = KINDS[kind]
+        deviations, num_stages, *swap_blocks = KINDS[kind]
         self.engine = engine
         self.random = random.Random(seed)
         self.settings = replace(
@@ -41,8 +44,8 @@ class Life:
             vocab_size=23,
             **deviations,
         )
-        executor = engine.executor(self.settings, num_blocks=28, num_stages=num_stages)
-        self.core = EngineCore(executor, self.settings)
+        self.executor = engine.executor(self.settings, 28, num_stages, *swap_blocks)
+        self.core = EngineCore(self.executor, self.settings)
         self.prompts: dict[str, list[int]] = {}
         self.generated: dict[str, list[int]] = {}
         self.seen = {"added": 0, "refused": 0, "aborted": 0, "finished": 0, "idle": 0}
@@ -106,9 +109,11 @@ def test_thousands_of_random_operations_leak_nothing_and_answer_right(engine, ki
     life.core.check_integrity()
     counted = life.core.counters()
     assert not life.prompts
-    assert life.core.stats(counted).kv_cache_usage == 0
+    stats = life.core.stats(counted)
+    assert stats.kv_cache_usage == stats.swap_space_usage == stats.num_swapped == 0
     assert life.seen["finished"] + life.seen["aborted"] == life.seen["added"]
     # The run is worth its time only if the rare things happened.
     assert min(life.seen.values()) > operations / 1000
     assert counted.num_preemptions > operations / 200
-    assert counted.prefix_cache_hits > operations / 20
+    assert counted.prefix_cache_hits > operations / 20 or not life.settings.enable_prefix_caching
+    assert life.executor.num_swapped_in > operations / 100 or not life.executor.num_swap_blocks

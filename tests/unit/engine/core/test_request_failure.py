@@ -85,3 +85,34 @@ def test_an_aborted_request_that_failed_leaves_nothing_to_be_found(make_core, en
     outputs = engine.run(core)
     assert engine.tokens_of(outputs["later"]) == engine.continuation([1, 2, 3] * 4, 4, 997)
     assert outputs["later"][0].num_cached_tokens == 0
+
+
+def test_what_was_swapped_out_when_a_step_failed_is_not_trusted(make_core, engine) -> None:
+    """With a step ahead, it may have been swapped out after the step that did not write it."""
+    limits = {"num_blocks": 8, "num_swap_blocks": 8, "max_model_len": 32}
+    core = make_core(**limits, async_scheduling=True, enable_prefix_caching=False)
+    core.add(engine.ask("old", [1] * 12, max_tokens=16))
+    core.add(engine.ask("young", [2] * 12, max_tokens=16))
+    outputs: dict[str, list] = {"old": [], "young": []}
+    while not swapped(core):
+        for output in core.step()[b""]:
+            outputs[output.request_id].append(output)
+    collect = core._executor.collect
+
+    def first_row_fails():
+        core._executor.collect = collect
+        result = collect()
+        result.sampled[0] = msgspec.structs.replace(result.sampled[0], error="no memory")
+        result.failed = [FailedRow(result.sampled[0].row, [], "no memory")]
+        return result
+
+    core._executor.collect = first_row_fails
+    assert [output.error for output in core.step()[b""] if output.request_id == "old"] == ["no memory"]
+    assert not swapped(core)
+
+    outputs["young"] += engine.run(core)["young"]
+    assert engine.tokens_of(outputs["young"]) == engine.continuation([2] * 12, 16, 997)
+
+
+def swapped(core) -> int:
+    return core.stats(core.counters()).num_swapped

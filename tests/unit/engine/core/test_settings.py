@@ -63,6 +63,28 @@ def test_a_context_beyond_the_model_is_refused_with_the_longest_it_has(resolve) 
         resolve("--max-model-len", "5000")
 
 
+def test_without_sliding_windows_the_context_ends_with_the_smallest_window(resolve) -> None:
+    windows = {"use_sliding_window": True, "sliding_window": 700, "max_window_layers": 1}
+
+    assert resolve(**windows).max_model_len == 4096
+    assert resolve("--disable-sliding-window", **windows).max_model_len == 700
+    assert resolve("--disable-sliding-window", "--max-model-len", "600", **windows).max_model_len == 600
+    assert resolve("--disable-sliding-window").max_model_len == 4096, "no layer has a window"
+    with pytest.raises(SettingsError, match=r"700 is more than the window of 512 tokens.* use at most 512"):
+        resolve("--disable-sliding-window", "--max-model-len", "700", **(windows | {"sliding_window": 512}))
+
+
+def test_a_model_of_transformers_states_its_window(resolve) -> None:
+    window = {"architectures": ["StarCoder2ForCausalLM"], "sliding_window": 700}
+    only = ("--disable-sliding-window", "--model-impl", "transformers")
+
+    assert resolve(*only, **window).max_model_len == 700
+    assert resolve(*only, **window, layer_types=["full_attention"] * 2).max_model_len == 4096
+    assert resolve(*only, **window, use_sliding_window=False).max_model_len == 4096
+    nested = {"text_config": {"sliding_window": 300}, "architectures": ["Gemma3ForConditionalGeneration"]}
+    assert resolve(*only, **nested).max_model_len == 300
+
+
 def test_without_chunking_the_budget_grows_to_the_context_of_the_model(resolve) -> None:
     assert resolve("--no-enable-chunked-prefill").max_num_batched_tokens == 4096
     short = resolve("--no-enable-chunked-prefill", "--max-model-len", "3000")

@@ -37,10 +37,11 @@ class EngineMachine(RuleBasedStateMachine):
         long_prefill=st.sampled_from([0, 3, 7]),
         part_way=st.integers(1, 3),
         hash_algorithm=st.sampled_from(["sha256", "sha256_cbor"]),
+        swap_blocks=st.sampled_from([0, 5, 40]),
     )
     def start(
         self, block_size, num_blocks, rows, extra_budget, chunked, prefix_caching, policy, ahead, long_prefill,
-        part_way, hash_algorithm,
+        part_way, hash_algorithm, swap_blocks,
     ) -> None:  # fmt: skip
         longest = num_blocks * block_size
         settings = replace(
@@ -61,7 +62,9 @@ class EngineMachine(RuleBasedStateMachine):
             eos_token_ids=(0, 1),
             vocab_size=23,
         )
-        self.executor = self.engine.executor(settings, num_blocks, 3 if ahead == "pipeline" else 1)
+        self.executor = self.engine.executor(
+            settings, num_blocks, 3 if ahead == "pipeline" else 1, swap_blocks
+        )
         self.core = EngineCore(self.executor, settings)
         self.settings = settings
         self.schedule = self.core._scheduler.schedule
@@ -194,11 +197,14 @@ class EngineMachine(RuleBasedStateMachine):
         assert stats.num_running <= self.settings.max_num_seqs
         assert stats.num_running + stats.num_waiting == len(self.live)
         assert self.core.has_work == bool(self.live or self.core._submitted)
+        swapped = [each for each in self.core._scheduler.waiting if each.table.swapped]
+        assert stats.num_swapped == len(swapped) <= stats.num_waiting
+        assert stats.swap_space_usage <= 1
         for request in self.core._scheduler.running:
             num_known = len(request.token_ids) + request.num_pending_tokens
             assert request.num_computed_tokens <= num_known <= request.max_length
         if not self.live:
-            assert stats.kv_cache_usage == 0
+            assert stats.kv_cache_usage == stats.swap_space_usage == 0
 
 
 @pytest.mark.parametrize(

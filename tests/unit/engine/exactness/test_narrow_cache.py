@@ -138,3 +138,70 @@ def test_latent_attention_refuses_another_type_than_the_computations(checkpoint_
         SettingsError, match="--kv-cache-dtype fp8: DeepseekV3ForCausalLM keeps one latent vector"
     ):
         EngineSettings.resolve(config, checkpoint_of("deepseek-v3").shape())
+
+
+def test_measured_scales_bring_keys_and_values_into_range(checkpoint_of, engine, tmp_path):
+    checkpoint = checkpoint_of("qwen3")
+    shutil.copytree(checkpoint.path, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "model.safetensors"
+    tensors = load_file(file)
+    for layer in range(3):  # as above, and with scales that are wrong by far, which measured ones replace
+        tensors[f"model.layers.{layer}.self_attn.v_proj.weight"] *= 2**-14
+        tensors[f"model.layers.{layer}.self_attn.o_proj.weight"] *= 2**14
+        tensors[f"model.layers.{layer}.self_attn.v_scale"] = torch.tensor(1.0)
+    save_file(tensors, file, metadata={"format": "pt"})
+    exact = checkpoint.logits(PROMPTS[-1]).log_softmax(-1)
+
+    errors = [
+        error_of_prompt(engine(replace(checkpoint, path=tmp_path), **changes), exact)
+        for changes in (
+            {"cache_dtype": "float8_e4m3fn"},
+            {"cache_dtype": "float8_e4m3fn", "calculate_kv_scales": True},
+            {"cache_dtype": "float8_e5m2", "calculate_kv_scales": True},
+        )
+    ]
+
+    assert errors[0] > 0.2
+    assert errors[1] < 0.06
+    assert errors[2] < 0.12
+
+
+def error_of_prompt(served, exact):
+    """Of the prompt's log-probabilities, relative to the norm of the exact ones."""
+    prompt = PROMPTS[-1]
+    served.add("a", prompt, SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0))
+    served.run()
+    ours = torch.tensor([entry[0].logprob for entry in served.outputs["a"][0].prompt_logprobs])
+    theirs = exact[range(len(prompt) - 1), prompt[1:]]
+    return float((ours - theirs).norm() / theirs.norm())
+
+
+def test_measured_scales_are_those_of_every_start_and_within_reach_of_none(checkpoint_of, engine):
+    checkpoint = checkpoint_of("gemma2")
+    exact = checkpoint.logits(PROMPTS[-1]).log_softmax(-1)
+    changes = {"cache_dtype": "float8_e4m3fn", "calculate_kv_scales": True}
+
+    plain = error_of_prompt(engine(checkpoint, cache_dtype="float8_e4m3fn"), exact)
+    served = [engine(checkpoint, **changes) for _ in range(2)]
+    scales = [
+        [layer.self_attn.cache_scales for layer in each.core._executor.worker.model.layers] for each in served
+    ]
+
+    assert scales[0] == scales[1]
+    assert all(scale != 1.0 for layer in scales[0] for scale in layer)
+    assert error_of_prompt(served[0], exact) < 1.5 * plain
+
+
+def test_scales_are_measured_only_for_what_is_scaled(checkpoint_of):
+    with pytest.raises(ValueError, match="--calculate-kv-scales needs --kv-cache-dtype fp8"):
+        ServeConfig.model_validate({"cache": {"calculate_kv_scales": True}})
+    given = {"cache": {"calculate_kv_scales": True, "kv_cache_dtype": "fp8"}}
+    assert EngineSettings.resolve(
+        ServeConfig.model_validate(given), checkpoint_of("qwen3").shape()
+    ).calculate_kv_scales
+
+    through = ServeConfig.model_validate(given | {"model": {"model_impl": "transformers"}})
+    with pytest.raises(
+        SettingsError, match="--calculate-kv-scales: Qwen3ForCausalLM runs through transformers"
+    ):
+        EngineSettings.resolve(through, replace(checkpoint_of("qwen3").shape(), native=False))

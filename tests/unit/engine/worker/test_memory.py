@@ -12,7 +12,7 @@ from paddock.engine.config.serve import ServeConfig
 from paddock.engine.executor.uni import UniExecutor
 from paddock.engine.settings import EngineSettings
 from paddock.engine.worker import device
-from paddock.engine.worker.device import CPU_CACHE_CAP, cache_budget
+from paddock.engine.worker.device import CPU_CACHE_CAP, cache_budget, swap_budget
 from paddock.engine.worker.largest_step import TrialStep, peak_on_host
 
 SHAPE = model_shape()
@@ -163,3 +163,32 @@ def test_a_trial_step_is_one_that_may_be_formed_and_scaled_covers_the_largest(
     assert all(0 < length <= context for length in lengths)
     assert trial.num_tokens * trial.scale >= largest.num_tokens - 1e-6
     assert trial.num_rows * trial.scale >= largest.num_rows - 1e-6
+
+
+def test_swap_space_is_asked_for_on_a_cpu_and_customary_beside_a_gpu(monkeypatch) -> None:
+    monkeypatch.setattr(device, "available_memory", lambda: 20 << 30)
+    gpu = torch.device("cuda")
+
+    assert swap_budget(CPU, None) == 0
+    assert swap_budget(CPU, 1 << 20) == swap_budget(gpu, 1 << 20) == 1 << 20
+    assert swap_budget(gpu, None) == swap_budget(gpu, None, 2) == 4 << 30
+    assert swap_budget(gpu, None, 8) == (20 << 30) // 16
+
+
+def test_swap_space_is_counted_in_blocks_and_against_the_cache_of_a_cpu(executor, monkeypatch) -> None:
+    monkeypatch.setattr(device, "available_memory", lambda: 3 << 30)
+    plain, swapping = executor(), executor(swap_space_bytes=(1 << 30) + 100)
+
+    assert (plain.swap_blocks(), swapping.swap_blocks()) == (0, (1 << 30) // 3072)
+    # What a trial step takes is measured, and differs by some pages.
+    taken = plain.available_cache_bytes() - swapping.available_cache_bytes()
+    assert taken == pytest.approx(1 << 30, rel=0.05)
+
+
+def test_swap_space_that_does_not_fit_is_refused_before_loading_with_the_arithmetic(executor) -> None:
+    with pytest.raises(
+        MemoryError, match=r"swapped-out blocks 9000\.00 GiB \(--swap-space\) \+ KV cache"
+    ) as raised:
+        executor(swap_space_bytes=9000 << 30)
+
+    assert "Lower --swap-space, --max-model-len" in str(raised.value)
