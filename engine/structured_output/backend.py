@@ -15,6 +15,12 @@ MOST_SPACES = 20
 """Of JSON's free whitespace in a row: without a limit a model can go on with it for ever."""
 
 
+def allow(words: MaskWords, token_ids: tuple[int, ...]) -> None:
+    bits = words.view(np.uint32)
+    for token_id in token_ids:
+        bits[token_id >> 5] |= np.uint32(1 << (token_id & 31))
+
+
 class Matcher(Protocol):
     """How far one output has come. Used by one thread at a time."""
 

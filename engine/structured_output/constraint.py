@@ -4,7 +4,8 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["json", "json_object", "regex", "choice", "grammar", "structural_tag"]
+Kind = Literal["json", "json_object", "regex", "choice", "grammar", "structural_tag", "text"]
+"""Any text fits "text"; its thinking may have bounds all the same."""
 
 
 class Thinking(msgspec.Struct, array_like=True, frozen=True):
@@ -18,6 +19,9 @@ class Thinking(msgspec.Struct, array_like=True, frozen=True):
 
     begun: bool
     """The output begins inside it; else it may begin with one of `start_ids`, or with the answer at once."""
+
+    budget: int | None = None
+    """Most tokens inside; the next one is then the first of `end_ids`."""
 
 
 class Constraint(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

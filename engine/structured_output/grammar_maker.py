@@ -13,6 +13,7 @@ import numpy as np
 from paddock.engine.structured_output.backend import Backend, Grammar
 from paddock.engine.structured_output.constraint import Constraint
 from paddock.engine.structured_output.errors import ConstraintError
+from paddock.engine.structured_output.free_text import FreeText
 from paddock.engine.structured_output.schema_reading import read_schema
 from paddock.engine.structured_output.vocabulary import Vocabulary
 
@@ -55,6 +56,8 @@ class GrammarMaker:
 
     def make(self, constraint: Constraint) -> Grammar:
         """Raises `ConstraintError` with the reason of each library that was asked."""
+        if constraint.kind == "text":
+            return FreeText(self.vocabulary)
         constraint = _prepared(constraint)
         reasons: dict[str, str] = {}
         for name in self._candidates(constraint):

@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 
-from paddock.engine.structured_output.backend import Grammar, MaskWords
+from paddock.engine.structured_output.backend import Grammar, MaskWords, allow
 from paddock.engine.structured_output.constraint import Thinking
 from paddock.engine.structured_output.vocabulary import Vocabulary
 
@@ -21,14 +21,15 @@ class Guide:
         self._thinks = thinking is not None and thinking.begun
         self._may_think = thinking is not None and not thinking.begun
         self._has_ended = False
+        self._num_thought = 0
 
     def fill(self, words: MaskWords) -> None:
         """Write the tokens that may come next into `words`, which holds zeros. After a fault none may."""
         if self._thinks:
-            words[:] = self._vocabulary.all_but_eos
+            self._fill_thinking(words)
             return
         if self._has_ended:
-            _allow(words, self._vocabulary.eos_token_ids)
+            allow(words, self._vocabulary.eos_token_ids)
             return
         try:
             self._matcher.fill(words)
@@ -37,12 +38,21 @@ class Guide:
             words[:] = 0
             return
         if _allows(words, self._vocabulary.eos):
-            _allow(words, self._vocabulary.eos_token_ids)
+            allow(words, self._vocabulary.eos_token_ids)
         if self._may_think and self._thinking is not None:
-            _allow(words, self._thinking.start_ids)
+            allow(words, self._thinking.start_ids)
+
+    def _fill_thinking(self, words: MaskWords) -> None:
+        thinking = self._thinking
+        assert thinking is not None, "what thinks may do so"
+        if thinking.budget is not None and self._num_thought >= thinking.budget:
+            allow(words, thinking.end_ids[:1])
+        else:
+            words[:] = self._vocabulary.all_but_eos
 
     def accept(self, token_id: int) -> None:
         if self._thinks:
+            self._num_thought += 1
             self._thinks = self._thinking is not None and token_id not in self._thinking.end_ids
             return
         if self._may_think and self._thinking is not None:
@@ -58,9 +68,3 @@ class Guide:
 
 def _allows(words: MaskWords, token_id: int) -> bool:
     return bool(words.view(np.uint32)[token_id >> 5] >> np.uint32(token_id & 31) & np.uint32(1))
-
-
-def _allow(words: MaskWords, token_ids: tuple[int, ...]) -> None:
-    bits = words.view(np.uint32)
-    for token_id in token_ids:
-        bits[token_id >> 5] |= np.uint32(1 << (token_id & 31))

@@ -77,6 +77,8 @@ class XgrammarBackend:
                 return compiler.compile_grammar(text)
             case "structural_tag":
                 return compiler.compile_structural_tag(text)
+            case "text":
+                raise ConstraintError("text without a form needs no grammar")
 
     def _compiled_schema(self, schema: Any, constraint: Constraint) -> xgrammar.CompiledGrammar:
         if schema is False:

@@ -6,6 +6,7 @@ import select
 from dataclasses import replace
 
 import jsonschema
+import msgspec
 import pytest
 from constrained_texts import TINY_MODEL, VOCABULARY
 
@@ -120,6 +121,24 @@ def test_thinking_is_free_and_the_answer_after_it_is_not(begun: bool) -> None:
     token_ids, reason = run(make_core(), {"0": fields})["0"]
     assert (text_of(token_ids[token_ids.index(THOUGHT) + 1 :]), reason) == ("yes", "stop")
     assert (token_ids[0] == THINK) == (not begun)
+
+
+@pytest.mark.parametrize("form", [Constraint(kind="text"), Constraint(kind="choice", text='["yes"]')])
+@pytest.mark.parametrize("begun", [True, False])
+def test_thinking_ends_after_its_budget_and_no_sooner(form: Constraint, begun: bool) -> None:
+    thinking = Thinking((THINK,), (THOUGHT,), begun, budget=7)
+    # Left alone the model would go on for ever.
+    push = {THINK: 0.0 if begun else 100.0, THOUGHT: -100.0}
+    fields = sampling(replace_thinking(form, thinking), 1, logit_bias=push, bad_words=((THINK, THINK),))
+    token_ids, reason = run(make_core(), {"0": fields})["0"]
+    assert token_ids.index(THOUGHT) == 7 + (not begun)
+    answer = token_ids[token_ids.index(THOUGHT) + 1 :]
+    assert answer
+    assert form.kind == "text" or (text_of(answer), reason) == ("yes", "stop")
+
+
+def replace_thinking(form: Constraint, thinking: Thinking) -> Constraint:
+    return msgspec.structs.replace(form, thinking=thinking)
 
 
 def test_an_answer_without_thinking_is_constrained_from_its_first_token() -> None:
