@@ -6,10 +6,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from paddock.engine.executor.base import Executor
+from paddock.engine.data_parallel.lockstep import Lockstep
+from paddock.engine.executor.base import Executor, MaskSource
+from paddock.engine.executor.method_call import MethodAnswer, MethodCall
 from paddock.engine.executor.plan import StepPlan, StepResult
 from paddock.engine.kv_cache.cache import KVCache
-from paddock.engine.kv_cache.capacity import log_memory, resolve_num_blocks
+from paddock.engine.kv_cache.capacity import log_memory, log_swap_space, resolve_num_blocks
 from paddock.engine.lora.adapted_requests import AdaptedRequests, unknown_adapter
 from paddock.engine.lora.adapter import Adapter
 from paddock.engine.messages import AddRequest, EngineStats, RequestOutput, RequestRefused
@@ -21,6 +23,8 @@ from paddock.engine.scheduler.refusal import refusal_of
 from paddock.engine.scheduler.request import Request
 from paddock.engine.scheduler.selection import make_scheduler, scheduler_class
 from paddock.engine.settings import EngineSettings, SettingsError
+from paddock.engine.step_ledger import StepLedger
+from paddock.engine.step_seconds import StepSeconds
 from paddock.engine.structured_output.compiler import GrammarCompiler
 from paddock.engine.structured_output.constrained_requests import ConstrainedRequests
 from paddock.engine.structured_output.grammar_maker import GrammarMaker
@@ -39,14 +43,19 @@ class EngineCore:
     """Scheduler, cache books and executor of one engine. Single-threaded; `step` is the only slow call."""
 
     def __init__(
-        self, executor: Executor, settings: EngineSettings, grammars: GrammarMaker | None = None
+        self,
+        executor: Executor,
+        settings: EngineSettings,
+        grammars: GrammarMaker | None = None,
+        lockstep: Lockstep | None = None,
     ) -> None:
         """Sizes and allocates the cache. Raises `MemoryError`, with words for the user, when it cannot.
 
-        Without `grammars` there is no constrained output.
+        Without `grammars` there is no constrained output. With a `lockstep` other replicas share this one's experts.
         """
         self.settings = settings
         self._executor = executor
+        self._lockstep = lockstep
         self.num_blocks = resolve_num_blocks(
             settings, executor.bytes_per_block(), executor.available_cache_bytes()
         )
@@ -57,11 +66,14 @@ class EngineCore:
             settings.block_size,
             settings.enable_prefix_caching,
             settings.prefix_caching_hash_algo,
+            executor.swap_blocks(),
         )
+        log_swap_space(cache)
         self._scheduler = make_scheduler(settings, cache, executor.num_stages)
         self._processors = ProcessorChoice(settings)
         self._constrained = None if grammars is None else ConstrainedRequests(GrammarCompiler(grammars))
         self._submitted: deque[StepPlan] = deque()
+        self._ledger = StepLedger() if settings.timed_parts else None
         self._requests: dict[tuple[bytes, str], Request] = {}
         self.adapters: AdaptedRequests | None = None
         """None where no adapters are served."""
@@ -85,7 +97,21 @@ class EngineCore:
     @property
     def has_work(self) -> bool:
         """Whether there is a step to make. Requests that wait for their grammar make none."""
-        return bool(len(self._requests) > self._num_uncompiled or self._submitted)
+        return bool(len(self._requests) > self._num_uncompiled or self._submitted or self._is_behind)
+
+    @property
+    def _is_behind(self) -> bool:
+        return self._lockstep is not None and self._lockstep.is_behind
+
+    @property
+    def bell(self) -> int | None:
+        """A descriptor that turns readable when another replica may wait for a step of this one; see `hear`."""
+        return None if self._lockstep is None else self._lockstep.bell
+
+    def hear(self) -> None:
+        """Let the bell be rung again; there may be work afterwards."""
+        if self._lockstep is not None:
+            self._lockstep.hear()
 
     @property
     def _num_uncompiled(self) -> int:
@@ -188,12 +214,19 @@ class EngineCore:
         self._executor.check()
         self._submit_steps()
         result = self._executor.collect()
-        _check_answers(self._submitted.popleft(), result)
+        plan = self._submitted.popleft()
+        _check_answers(plan, result)
+        if self._ledger is not None:
+            self._ledger.end(result.seconds or StepSeconds(), self._requests.values())
+        if not plan.scheduled:
+            return {}
         if self.adapters is not None:
             self.adapters.spoil(result)
         outputs: ClientOutputs = {}
         for request, output in self._scheduler.update(result):
             outputs.setdefault(request.client, []).append(output)
+            if self._ledger is not None:
+                output.spent = self._ledger.spent_on(request)
             if self._constrained is not None and request.is_constrained:
                 self._constrained.advance(request, output)
             if output.finish_reason is not None:
@@ -211,17 +244,30 @@ class EngineCore:
             if self.adapters is not None:
                 self.adapters.prepare(plan)
             masks = None if self._constrained is None else self._constrained.masks_for(plan)
-            self._executor.submit(plan, masks)
-            self._submitted.append(plan)
+            self._submit(plan, masks)
+        if not self._submitted and self._is_behind:
+            self._submit(StepPlan(self._scheduler.num_steps, [], [], []))
         if not self._submitted:
             raise RuntimeError(
                 f"{type(self._scheduler).__name__} holds {self._scheduler.num_running} running and "
                 f"{self._scheduler.num_waiting} waiting requests and planned no step"
             )
 
+    def _submit(self, plan: StepPlan, masks: MaskSource | None = None) -> None:
+        if self._lockstep is not None:
+            self._lockstep.begin()
+        if self._ledger is not None:
+            self._ledger.begin(plan, self._requests.values())
+        self._executor.submit(plan, masks)
+        self._submitted.append(plan)
+
     def reset_prefix_cache(self) -> int:
         """Forget the cached blocks that no request holds; returns how many there were."""
         return self._scheduler.cache.reset_prefix_cache()
+
+    def call_workers(self, call: MethodCall) -> list[MethodAnswer]:
+        """See `Executor.call_workers`."""
+        return self._executor.call_workers(call)
 
     def sleep(self, level: int) -> None:
         """Give memory back, see `Executor.sleep`. Only without requests, of which there may be none until `wake_up`."""
@@ -251,6 +297,8 @@ class EngineCore:
             num_preemptions=counted.num_preemptions,
             num_prompt_tokens=counted.num_prompt_tokens,
             num_generation_tokens=counted.num_generation_tokens,
+            num_swapped=self._scheduler.cache.swap_space.num_holders,
+            swap_space_usage=self._scheduler.cache.swap_space.usage,
             running_adapters=[] if self.adapters is None else self.adapters.names(running=True),
             waiting_adapters=[] if self.adapters is None else self.adapters.names(running=False),
         )

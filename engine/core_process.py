@@ -17,7 +17,9 @@ import zmq
 from paddock import __version__
 from paddock.engine.config import ServeConfig
 from paddock.engine.core import EngineCore, check_named_classes
+from paddock.engine.data_parallel.lockstep import Lockstep
 from paddock.engine.distributed.group_secret import required_secret
+from paddock.engine.distributed.node_share import NodeShare
 from paddock.engine.executor.choice import make_executor
 from paddock.engine.lifeline import Lifeline, die_with_parent
 from paddock.engine.logs import configure_logging
@@ -99,8 +101,12 @@ def load(config: ServeConfig, path: Path) -> EngineCore:
     shape = ModelShape.read(path, config.model)
     settings = EngineSettings.resolve(config, shape)
     check_named_classes(settings)
+    share = NodeShare.of(os.environ)
     core = EngineCore(
-        make_executor(settings, config, shape, path), settings, grammar_maker(config, settings, path)
+        make_executor(settings, config, shape, path),
+        settings,
+        grammar_maker(config, settings, path),
+        None if share.tie is None else Lockstep(share.tie, share.index),
     )
     load_adapters(core, config)
     return core

@@ -6,8 +6,9 @@ import threading
 from pathlib import Path
 
 from paddock.engine.config import ServeConfig
-from paddock.engine.launch import STOP_SECONDS, private_folder, without_spinning
+from paddock.engine.launch import STOP_SECONDS, without_spinning
 from paddock.engine.lifeline import Lifeline
+from paddock.engine.private_folder import private_folder
 
 
 class EngineThread:

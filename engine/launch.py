@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -18,12 +17,10 @@ import msgspec
 from paddock.engine.config import ServeConfig
 from paddock.engine.distributed.node_share import NodeShare
 from paddock.engine.distributed.sockets import tcp
+from paddock.engine.private_folder import private_folder
 
 STOP_SECONDS = 10.0
 LONGEST_REASON_BYTES = 8192
-LONGEST_SOCKET_PATH = 107
-"""Bytes that a Unix socket's address holds, sockaddr_un in unix(7)."""
-
 SECRETS = {"frontend": {"api_key"}, "model": {"hf_token"}}
 """What the engine has no use for and is therefore not told."""
 
@@ -156,27 +153,6 @@ class EngineProcess:
         self._ended.set()
 
 
-def private_folder() -> Path:
-    """A new folder that only this user may enter, for sockets: under PADDOCK_RPC_BASE_PATH, or where there is room.
-
-    Raises `OSError`, in words for the user, when the chosen folder cannot hold one.
-    """
-    chosen = os.environ.get("PADDOCK_RPC_BASE_PATH", "").strip() or None
-    try:
-        folder = tempfile.mkdtemp(prefix="paddock-", dir=chosen)
-    except OSError as error:
-        where = f"PADDOCK_RPC_BASE_PATH {chosen}" if chosen else "the temporary folder"
-        raise OSError(f"{where} takes no new folder ({error.strerror}); name a writable one") from error
-    if len(f"{folder}/engine".encode()) > LONGEST_SOCKET_PATH:
-        os.rmdir(folder)
-        if chosen:
-            raise OSError(
-                f"PADDOCK_RPC_BASE_PATH {chosen} is too long for a socket's address; use a shorter one"
-            )
-        folder = tempfile.mkdtemp(prefix="paddock-", dir="/tmp")
-    return Path(folder)
-
-
 def without_spinning(environ: MutableMapping[str, str]) -> None:
     """Spinning OpenMP threads starve the server, and each other where pods share cores. Before torch is loaded."""
     environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -188,7 +164,7 @@ def _spawn(
     environ = {name: value for name, value in os.environ.items() if name != "PADDOCK_API_KEY"}
     environ |= share.as_environ()
     without_spinning(environ)
-    descriptors = [reason_descriptor] if door is None else [reason_descriptor, door.fileno()]
+    descriptors = [reason_descriptor, *share.descriptors, *([] if door is None else [door.fileno()])]
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "paddock.engine.core_process", str(reason_descriptor)],
         stdin=subprocess.PIPE,

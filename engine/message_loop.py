@@ -26,6 +26,7 @@ from paddock.engine.messages import (
     AdapterAnswer,
     Adapters,
     AddRequest,
+    CallWorkers,
     EngineFailed,
     Heartbeat,
     Hello,
@@ -38,6 +39,7 @@ from paddock.engine.messages import (
     ToServer,
     UnloadAdapter,
     WakeUp,
+    WorkersAnswer,
     decode_for_core,
     encode,
 )
@@ -124,7 +126,7 @@ class MessageLoop:
         self._step_began: float | None = None
         self._next_beat = 0.0
         self._alarmed = False
-        self._orders: deque[tuple[bytes, LoadAdapter | UnloadAdapter]] = deque()
+        self._orders: deque[tuple[bytes, LoadAdapter | UnloadAdapter | CallWorkers]] = deque()
         self._adapter_changes_told = 0
         self._slumber = Slumber(core)
 
@@ -168,10 +170,14 @@ class MessageLoop:
             poller.register(self._core.alarm, zmq.POLLIN)
         if self._core.grammar_alarm is not None:
             poller.register(self._core.grammar_alarm, zmq.POLLIN)
+        if self._core.bell is not None:
+            poller.register(self._core.bell, zmq.POLLIN)
         seconds = max(0.0, self._next_beat - time.monotonic())
         # Without a peer there is nobody to beat for: wait for the first.
         ready = dict(poller.poll(math.ceil(1000 * seconds) if self._peers else None))
         self._alarmed = self._core.alarm in ready
+        if self._core.bell in ready:
+            self._core.hear()
 
     def _handle(self, frames: list[bytes]) -> None:
         """One message of a peer. What cannot be read is logged and dropped: it must not end other people's requests."""
@@ -209,7 +215,7 @@ class MessageLoop:
                 self._send(client, refusal)
         elif isinstance(message, AbortRequests):
             self._core.abort(message.request_ids, client)
-        elif isinstance(message, LoadAdapter | UnloadAdapter):
+        elif isinstance(message, LoadAdapter | UnloadAdapter | CallWorkers):
             self._orders.append((client, message))
         elif isinstance(message, Sleep | WakeUp):
             self._slumber.ask(client, message)
@@ -217,11 +223,11 @@ class MessageLoop:
             logger.info("prefix cache reset: %d blocks forgotten", self._core.reset_prefix_cache())
 
     def _carry_out_orders(self) -> None:
-        """Without the lock: reading an adapter may take as long as many steps."""
+        """Without the lock: reading an adapter, or a method of the user's, may take as long as many steps."""
         while self._orders:
             client, order = self._orders.popleft()
             with self._failing(f"{type(order).__name__} {order.name!r}"):
-                answer = self._change_adapters(order)
+                answer = self._answer(order)
             with self._lock:
                 self._tell_adapters()
                 self._send(client, answer)
@@ -233,6 +239,11 @@ class MessageLoop:
         with self._lock:
             for client in [asker] if self._slumber.state == before else self._peers:
                 self._send(client, answer)
+
+    def _answer(self, order: LoadAdapter | UnloadAdapter | CallWorkers) -> AdapterAnswer | WorkersAnswer:
+        if isinstance(order, CallWorkers):
+            return WorkersAnswer(self._core.call_workers(order.call))
+        return self._change_adapters(order)
 
     def _change_adapters(self, order: LoadAdapter | UnloadAdapter) -> AdapterAnswer:
         adapters = self._core.adapters

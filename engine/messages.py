@@ -8,9 +8,11 @@ from typing import Literal
 
 import msgspec
 
+from paddock.engine.executor.method_call import MethodAnswer, MethodCall
 from paddock.engine.lora.adapter import Adapter
 from paddock.engine.pooling.params import PooledRows, PoolingParams
 from paddock.engine.sampling.params import SamplingParams
+from paddock.engine.step_seconds import PhaseSeconds
 
 FinishReason = Literal["stop", "length", "abort", "error"]
 
@@ -66,6 +68,22 @@ class UnloadAdapter(Message):
     """Server to core: take no more requests for it; answered by `AdapterAnswer`."""
 
     name: str
+
+
+class CallWorkers(Message):
+    """Server to core: have every worker call a method of the user's; answered by `WorkersAnswer`."""
+
+    call: MethodCall
+
+    @property
+    def name(self) -> str:
+        return self.call.method
+
+
+class WorkersAnswer(Message):
+    """Core to server: what the workers made of its last call, by rank."""
+
+    answers: list[MethodAnswer]
 
 
 class Sleep(Message):
@@ -151,6 +169,8 @@ class RequestOutput(Message):
     """With the finish reason "error": what went wrong with this request alone, in words for its user."""
     pooled: PooledRows | None = None
     """Of a pooling model, with its only output."""
+    spent: PhaseSeconds | None = None
+    """So far, where steps are timed."""
 
 
 class RequestRefused(Message):
@@ -181,6 +201,10 @@ class EngineStats(Message):
     running_adapters: list[str] = []
     """Names of those that running requests use."""
     waiting_adapters: list[str] = []
+    num_swapped: int = 0
+    """Of the waiting requests, those whose blocks are in host memory."""
+    swap_space_usage: float = 0.0
+    """Share of its blocks in use, 0 to 1; 0 without one."""
 
 
 class StepOutputs(Message):
@@ -204,9 +228,27 @@ class EngineFailed(Message):
     message: str
 
 
-ToCore = Hello | AddRequest | AbortRequests | ResetPrefixCache | LoadAdapter | UnloadAdapter | Sleep | WakeUp
+ToCore = (
+    Hello
+    | AddRequest
+    | AbortRequests
+    | ResetPrefixCache
+    | LoadAdapter
+    | UnloadAdapter
+    | CallWorkers
+    | Sleep
+    | WakeUp
+)
 ToServer = (
-    Ready | SleepState | Adapters | AdapterAnswer | StepOutputs | RequestRefused | Heartbeat | EngineFailed
+    Ready
+    | SleepState
+    | Adapters
+    | AdapterAnswer
+    | WorkersAnswer
+    | StepOutputs
+    | RequestRefused
+    | Heartbeat
+    | EngineFailed
 )
 
 encode = msgspec.msgpack.Encoder().encode

@@ -17,6 +17,7 @@ from paddock.engine.models.shape import ModelShape
 from paddock.engine.pooling.plan import PoolingPlan
 from paddock.engine.pooling.problems import pooling_problem
 from paddock.engine.scheduler.policy import PolicyName
+from paddock.engine.step_seconds import TimedPart, timed_parts
 
 DataType = Literal["float32", "bfloat16", "float16"]
 LogprobsMode = Literal["raw_logprobs", "raw_logits", "processed_logprobs", "processed_logits"]
@@ -62,8 +63,14 @@ class EngineSettings:
     max_waiting: int
     """Requests beyond `max_num_seqs` that the engine holds; one more is refused with 503."""
 
+    attention_dtype: DataType | None = None
+    """Of queries, keys and values; None is that of the computation."""
+
     cache_dtype: CacheType | None = None
-    """Of the KV cache's elements, as torch calls it; None is that of the computation."""
+    """Of the KV cache's elements, as torch calls it; None is that of the attention."""
+
+    calculate_kv_scales: bool = False
+    """Whether a cache of 8-bit floats is scaled by what is measured, and not as the checkpoint says."""
 
     enable_prefix_caching: bool = True
     enable_chunked_prefill: bool = True
@@ -90,11 +97,25 @@ class EngineSettings:
     gpu_memory_utilization: float = 0.9
     kv_cache_memory_bytes: int | None = None
     num_gpu_blocks_override: int | None = None
+    cpu_offload_bytes: int = 0
+    """Of host memory for each worker's layers that come to the device as they are needed."""
+
+    swap_space_bytes: int | None = None
+    """Of host memory for each worker's swapped-out blocks; None leaves it to the worker."""
+
     pooling: PoolingPlan | None = None
     """What the engine makes of its inputs; None where it generates."""
 
     lora: AdapterLimits | None = None
     """None where no adapters are served."""
+
+    timed_parts: frozenset[TimedPart] = frozenset()
+    """What of each step is timed for traces."""
+
+    @property
+    def kv_dtype(self) -> DataType | CacheType:
+        """Of the KV cache's elements, as torch calls it."""
+        return self.cache_dtype or self.attention_dtype or self.dtype
 
     @staticmethod
     def resolve(config: ServeConfig, shape: ModelShape) -> "EngineSettings":
@@ -117,7 +138,9 @@ class EngineSettings:
             max_num_seqs=max_num_seqs,
             max_num_batched_tokens=_max_num_batched_tokens(config, max_model_len, max_num_seqs, chunked),
             max_waiting=WAITING_PER_ROW * max_num_seqs,
+            attention_dtype=_attention_dtype(config, shape),
             cache_dtype=_cache_dtype(config, shape),
+            calculate_kv_scales=_calculate_kv_scales(config, shape),
             enable_prefix_caching=causal and config.cache.enable_prefix_caching is not False,
             enable_chunked_prefill=chunked,
             prefix_caching_hash_algo=config.cache.prefix_caching_hash_algo,
@@ -136,9 +159,53 @@ class EngineSettings:
             gpu_memory_utilization=config.cache.gpu_memory_utilization,
             kv_cache_memory_bytes=config.cache.kv_cache_memory_bytes,
             num_gpu_blocks_override=config.cache.num_gpu_blocks_override,
+            cpu_offload_bytes=_cpu_offload_bytes(config, shape),
+            swap_space_bytes=_bytes(config.cache.swap_space),
             pooling=shape.pooling,
             lora=adapter_limits(config, dtype),
+            timed_parts=timed_parts(config.observability.collect_detailed_traces),
         )
+
+
+def _attention_dtype(config: ServeConfig, shape: ModelShape) -> DataType | None:
+    asked = config.model.override_attention_dtype
+    if asked is None:
+        return None
+    is_latent = shape.fields.get("kv_lora_rank") is not None
+    if not shape.native or is_latent or (shape.pooling is not None and not shape.pooling.causal):
+        why = "runs through transformers" if not shape.native else "has an attention of its own kind"
+        raise SettingsError(
+            f"--override-attention-dtype {asked}: {shape.architecture} {why}, which keeps the model's precision; leave "
+            "it out, or choose the precision of all by --dtype."
+        )
+    return _DATA_TYPES[asked]
+
+
+def _calculate_kv_scales(config: ServeConfig, shape: ModelShape) -> bool:
+    asked = config.cache.calculate_kv_scales
+    if asked and (not shape.native or shape.pooling is not None):
+        why = "runs through transformers" if not shape.native else "pools"
+        raise SettingsError(
+            f"--calculate-kv-scales: {shape.architecture} {why}, and its cache is not scaled; leave it out."
+        )
+    return asked
+
+
+def _cpu_offload_bytes(config: ServeConfig, shape: ModelShape) -> int:
+    asked = config.cache.cpu_offload_gb
+    in_codes = shape.quantization.stored is not None or shape.quantization.rounded_bits is not None
+    why = "runs through transformers" if not shape.native else "pools" if shape.pooling is not None else ""
+    why = why or ("has its weights in codes" if in_codes else "")
+    if asked and why:
+        raise SettingsError(
+            f"--cpu-offload-gb {asked:g}: {shape.architecture} {why}, and only plain weights of the engine's own "
+            "generating models can stay in host memory; leave it out."
+        )
+    return int(asked * 2**30)
+
+
+def _bytes(gibibytes: float | None) -> int | None:
+    return None if gibibytes is None else int(gibibytes * 2**30)
 
 
 def _cache_dtype(config: ServeConfig, shape: ModelShape) -> CacheType | None:
@@ -153,6 +220,12 @@ def _cache_dtype(config: ServeConfig, shape: ModelShape) -> CacheType | None:
 
 def _max_model_len(config: ServeConfig, shape: ModelShape) -> int:
     asked, longest = config.model.max_model_len, shape.context_length
+    if asked is not None and shape.uncut_context is not None and asked > shape.uncut_context:
+        raise SettingsError(
+            f"--max-model-len {asked} is more than the window of {shape.uncut_context} tokens, and "
+            f"--disable-sliding-window limits the context to it; use at most {longest}, or leave "
+            "--disable-sliding-window out."
+        )
     if asked is not None and asked > longest and not is_on(os.environ, "ALLOW_LONG_MAX_MODEL_LEN"):
         raise SettingsError(
             f"--max-model-len {asked} is more than the {longest} positions the model was made for "
@@ -173,7 +246,8 @@ def _max_num_batched_tokens(config: ServeConfig, max_model_len: int, max_num_seq
             f"chunked prefill a prompt must fit one step. Raise it to at least {max_model_len}, lower "
             "--max-model-len, or remove --no-enable-chunked-prefill where that is given."
         )
-    return token_budget(asked, max_num_seqs, 0 if chunked else max_model_len)
+    num_stages = config.parallel.pipeline_parallel_size
+    return token_budget(asked, max_num_seqs, 0 if chunked else max_model_len, num_stages)
 
 
 def _long_prefill_token_threshold(config: ServeConfig, max_model_len: int) -> int:

@@ -18,11 +18,17 @@ class CacheConfig(Group):
 
     calculate_kv_scales: bool = arg(
         False,
-        "FP8 KV-cache scales are measured while running; otherwise they come from the checkpoint or are 1.0.",
+        "The scales of an FP8 KV cache are measured at the start, on a made-up text that is always the same; otherwise "
+        "they come from the checkpoint or are 1.0.",
+        state=State.WORKS,
     )
 
     cpu_offload_gb: float = arg(
-        0.0, "GiB of weights per GPU kept in host memory and streamed in during each forward pass.", ge=0
+        0.0,
+        "GiB of weights per GPU that stay in host memory: as many whole layers as fit, each copied to the GPU while the "
+        "one before it computes. On a CPU all weights are in host memory, and it is refused.",
+        state=State.WORKS,
+        ge=0,
     )
 
     enable_prefix_caching: bool | None = arg(
@@ -43,7 +49,7 @@ class CacheConfig(Group):
     kv_cache_dtype: Literal["auto", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc"] = arg(
         "auto",
         "Element type of the KV cache; auto follows the model. fp8 is fp8_e4m3; keys and values are divided by the "
-        "checkpoint's k_scale and v_scale, by 1 without them, and saturate.",
+        "checkpoint's k_scale and v_scale, by 1 without them (see calculate-kv-scales), and saturate.",
         state=State.WORKS,
         refused_values={"fp8_inc": "it exists on Intel Gaudi only, which this engine does not serve"},
     )
@@ -83,9 +89,11 @@ class CacheConfig(Group):
         state=State.WORKS,
     )
 
-    swap_space: float = arg(
-        4.0,
-        "GiB of host memory per GPU for swapped-out blocks. Preempted requests are recomputed, so "
-        "nothing is swapped.",
+    swap_space: float | None = arg(
+        None,
+        "GiB of host memory per GPU for the blocks of preempted requests, which are copied back when the request "
+        "returns; what finds no room is computed again. Unset, 4 beside a GPU (at most half of the free host memory, "
+        "allocated as it is used), and 0 on a CPU, where the cache is in host memory already.",
+        state=State.WORKS,
         ge=0,
     )

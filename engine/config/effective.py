@@ -73,7 +73,7 @@ def _token_budget(given: Sourced, from_model: Mapping[Field, object]) -> int:
     scheduler, context = given.config.scheduler, given.config.model.max_model_len
     longest = context or from_model.get(("model", "max_model_len"))
     chunk = longest if scheduler.enable_chunked_prefill is False and isinstance(longest, int) else 0
-    return token_budget(None, scheduler.max_num_seqs, chunk)
+    return token_budget(None, scheduler.max_num_seqs, chunk, given.config.parallel.pipeline_parallel_size)
 
 
 def _line(entry: Entry, given: Sourced, from_model: Mapping[Field, object]) -> str:

@@ -50,6 +50,13 @@ class Term:
             self.fields + other.fields,
         )
 
+    def __and__(self, other: "Term") -> "Term":
+        return Term(
+            lambda values: self.evaluate(values) and other.evaluate(values),
+            lambda scope: f"({self.cel(scope)} && {other.cel(scope)})",
+            self.fields + other.fields,
+        )
+
     def __invert__(self) -> "Term":
         return Term(
             lambda values: not self.evaluate(values), lambda scope: f"!{self.cel(scope)}", self.fields

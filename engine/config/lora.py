@@ -23,7 +23,10 @@ class LoRAConfig(Group):
     )
 
     fully_sharded_loras: bool = arg(
-        False, "All of the adapter computation is split over tensor-parallel ranks instead of half of it."
+        False,
+        "All of the adapter computation is split over tensor-parallel ranks instead of half of it: less memory, and one "
+        "more exchange between the ranks in each layer.",
+        state=State.WORKS,
     )
 
     lora_dtype: Literal["auto", "bfloat16", "float16"] = arg(

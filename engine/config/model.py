@@ -44,7 +44,10 @@ class ModelConfig(Group):
     )
 
     disable_sliding_window: bool = arg(
-        False, "Sliding-window models run with ordinary attention and a context limited to the window."
+        False,
+        "The context of a sliding-window model ends with its smallest window, within which every layer's attention is "
+        "ordinary.",
+        state=State.WORKS,
     )
 
     dtype: Literal["auto", "bfloat16", "float", "float16", "float32", "half"] = arg(
@@ -158,7 +161,11 @@ class ModelConfig(Group):
     )
 
     override_attention_dtype: Text | None = arg(
-        None, "Attention runs in this precision instead of the model's."
+        None,
+        "Attention, with the head norms and the rotary embedding before it, runs in this precision instead of the "
+        "model's; so is the KV cache where kv-cache-dtype is auto.",
+        state=State.WORKS,
+        supported=("float32", "float", "bfloat16", "float16", "half"),
     )
 
     override_generation_config: GenerationDefaults = arg(
@@ -182,7 +189,8 @@ class ModelConfig(Group):
         "Weights are treated as quantized by this method; unset trusts the model's own configuration. int8 and int4 "
         "round plain weights at loading, in groups of 128, 64 or 32 (the head always to 8 bits), on a CPU; gptq, awq, "
         "compressed-tensors (pack-quantized), fp8 and mxfp4 say what the checkpoint must be: of the first three a CPU "
-        "multiplies by the stored codes, all else becomes plain numbers at loading.",
+        "multiplies by the stored codes (of gptq with desc_act where tensor-parallel ranks do not split a layer's inputs), "
+        "all else becomes plain numbers at loading.",
         aliases=("-q",),
         state=State.WORKS,
         supported=("int8", "int4", "gptq", "awq", "compressed-tensors", "fp8", "mxfp4"),

@@ -14,7 +14,12 @@ class ObservabilityConfig(Group):
 
     collect_detailed_traces: (
         Annotated[tuple[Literal["all", "model", "worker"], ...], Strict(False), MaxLen(3)] | None
-    ) = arg(None, "Adds spans for the named modules, at a cost in speed.")
+    ) = arg(
+        None,
+        "Each request's span, and its phases of prefill and decoding, tell what its steps took in the named modules: "
+        "in the model's forward pass, or in all of the worker. At a cost in speed.",
+        state=State.WORKS,
+    )
 
     otlp_traces_endpoint: Text | None = arg(
         None,

@@ -61,8 +61,8 @@ class ParallelConfig(Group):
 
     data_parallel_size: Whole = arg(
         1,
-        "This many full engine replicas serve behind one endpoint, each with the whole model; a request goes to the "
-        "one with the least to do.",
+        "This many full engine replicas serve behind one endpoint, each with the whole model, or with "
+        "enable-expert-parallel its share of the experts; a request goes to the one with the least to do.",
         state=State.WORKS,
         ge=1,
         aliases=("-dp",),
@@ -103,7 +103,8 @@ class ParallelConfig(Group):
 
     disable_custom_all_reduce: bool = arg(
         False,
-        "Tensor-parallel sums go through NCCL or gloo, also where CPU ranks of one node would share memory for them.",
+        "Tensor-parallel sums, and hidden states between pipeline stages, go through NCCL or gloo, also where CPU ranks of "
+        "one node would share memory for them.",
         state=State.WORKS,
     )
 
@@ -122,7 +123,8 @@ class ParallelConfig(Group):
 
     enable_expert_parallel: bool = arg(
         False,
-        "Experts of MoE layers are placed whole on the tensor-parallel ranks instead of being sliced over them.",
+        "Experts of MoE layers are placed whole on the tensor-parallel ranks, of all replicas where there are several, instead "
+        "of being sliced over them.",
         state=State.WORKS,
     )
 
@@ -230,8 +232,16 @@ class ParallelConfig(Group):
         aliases=("-tp",),
     )
 
-    worker_cls: Text = arg("auto", "Dotted name of the worker class; auto takes the platform's.")
+    worker_cls: Text = arg(
+        "auto",
+        "Dotted path of the class that holds a device's share of the model and runs its steps, a "
+        "paddock.engine.worker.worker.Worker; auto is the engine's own.",
+        state=State.WORKS,
+    )
 
     worker_extension_cls: Text = arg(
-        "", "Dotted name of a class mixed into the worker, so that its methods can be called on all workers."
+        "",
+        "Dotted path of a class mixed into the worker, so that its public methods can be called on all workers: by "
+        "/collective_rpc, which PADDOCK_SERVER_DEV_MODE opens.",
+        state=State.WORKS,
     )

@@ -101,7 +101,12 @@ REMOVED: tuple[Removed, ...] = (
     Removed("max_paddings", "int", reason="batches hold no padding; drop the flag"),
     Removed("multi_step_stream_outputs", "bool", reason=ONE_STEP),
     Removed("num_scheduler_steps", "int", reason=ONE_STEP),
-    Removed("preemption_mode", "str", reason="preempted requests are always recomputed; drop the flag"),
+    Removed(
+        "preemption_mode",
+        "str",
+        reason="--swap-space decides: preempted requests are swapped as far as there is room in it, and else computed "
+        "again; drop the flag",
+    ),
     Removed("scheduler_delay_factor", "float", reason="prompts join the next step; there is no delay to set"),
     Removed("enable_reasoning", "bool", _reasoning()),
     Removed("enable_prompt_adapter", "bool", reason=PROMPT_ADAPTERS),

@@ -8,6 +8,8 @@ from paddock.engine.config.problems import FIELD_REFERENCE
 
 DEFAULT_MAX_NUM_SEQS = 256
 DEFAULT_MAX_NUM_BATCHED_TOKENS = 2048
+PIPELINE_MAX_NUM_BATCHED_TOKENS = 512
+"""With stages: a prompt in one step keeps one of them busy at a time, in several all of them."""
 
 WHEN_UNSET: Mapping[tuple[str, str], object] = {
     ("cache", "block_size"): 16,
@@ -18,9 +20,10 @@ WHEN_UNSET: Mapping[tuple[str, str], object] = {
 """What holds where an argument has no default of its own and nothing sets it."""
 
 
-def token_budget(asked: int | None, max_num_seqs: int | None, longest_chunk: int) -> int:
+def token_budget(asked: int | None, max_num_seqs: int | None, longest_chunk: int, num_stages: int) -> int:
     """Tokens of a step: what is asked for, else as many as every request and one prompt's chunk need."""
-    return asked or max(DEFAULT_MAX_NUM_BATCHED_TOKENS, max_num_seqs or DEFAULT_MAX_NUM_SEQS, longest_chunk)
+    usual = DEFAULT_MAX_NUM_BATCHED_TOKENS if num_stages == 1 else PIPELINE_MAX_NUM_BATCHED_TOKENS
+    return asked or max(usual, max_num_seqs or DEFAULT_MAX_NUM_SEQS, longest_chunk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,9 @@ _context = value("model.max_model_len", 1, size=True)
 _chunked = value("scheduler.enable_chunked_prefill", True)
 _convert = value("model.convert", "auto")
 _runner = value("model.runner", "auto")
+_kv_type = value("cache.kv_cache_dtype", "auto")
 _replicas = value("parallel.data_parallel_size", 1)
+_shares_experts = value("parallel.enable_expert_parallel", False) & (_replicas >= 2)
 _certificate = is_set("frontend.ssl_certfile")
 
 RULES: tuple[Rule, ...] = (
@@ -99,6 +104,13 @@ RULES: tuple[Rule, ...] = (
         ~value("scheduler.async_scheduling", False) | ~is_set("engine.speculative_config"),
     ),
     Rule(
+        "{cache.calculate_kv_scales} needs {cache.kv_cache_dtype} fp8, fp8_e4m3 or fp8_e5m2: no other cache is scaled",
+        ~value("cache.calculate_kv_scales", False)
+        | _kv_type.equals("fp8")
+        | _kv_type.equals("fp8_e4m3")
+        | _kv_type.equals("fp8_e5m2"),
+    ),
+    Rule(
         "{parallel.decode_context_parallel_size} must divide {parallel.tensor_parallel_size}: the KV cache is "
         "split over GPUs of the tensor-parallel group",
         (
@@ -137,9 +149,26 @@ RULES: tuple[Rule, ...] = (
         | value("parallel.enable_expert_parallel", False),
     ),
     Rule(
-        "{parallel.enable_expert_parallel} shares experts among the ranks of one replica; it does not go with "
-        "{parallel.data_parallel_size} above 1",
-        ~value("parallel.enable_expert_parallel", False) | value("parallel.data_parallel_size", 1).equals(1),
+        "{parallel.enable_expert_parallel} shares experts among all replicas, which one command runs: leave out "
+        "{parallel.data_parallel_size_local}, or make it {parallel.data_parallel_size}",
+        ~_shares_experts
+        | ~is_set("parallel.data_parallel_size_local")
+        | (_replicas <= value("parallel.data_parallel_size_local", 1)),
+    ),
+    Rule(
+        "{parallel.enable_expert_parallel} shares experts among all replicas, which one command runs: it does not go "
+        "with {parallel.data_parallel_rank}",
+        ~_shares_experts | ~is_set("parallel.data_parallel_rank"),
+    ),
+    Rule(
+        "{model.enable_sleep_mode} does not go with {parallel.enable_expert_parallel} over several replicas: one that "
+        "sleeps could not compute the others' tokens",
+        ~_shares_experts | ~value("model.enable_sleep_mode", False),
+    ),
+    Rule(
+        "{cache.cpu_offload_gb} does not go with {parallel.enable_expert_parallel} over several replicas: for the others' "
+        "tokens a replica runs the experts alone, and weights are brought for whole layers",
+        ~_shares_experts | (value("cache.cpu_offload_gb", 0.0) <= 0.0),
     ),
     Rule(
         "{parallel.enable_eplb} needs {parallel.enable_expert_parallel}",

@@ -45,7 +45,8 @@ class SchedulerConfig(Group):
 
     max_num_batched_tokens: Size | None = arg(
         None,
-        "Most tokens computed in one engine step; unset it is 2048, or as many as the other arguments ask for. "
+        "Most tokens computed in one engine step; unset it is 2048 (512 with pipeline stages, which then work on one "
+        "prompt at the same time), or as many as the other arguments ask for. "
         "More favours throughput, fewer favour the time between tokens.",
         state=State.WORKS,
         ge=1,

@@ -82,6 +82,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("ALLOW_LONG_MAX_MODEL_LEN", "bool", False, "--max-model-len may exceed what the model declares.", _WORKS),
     Variable("ALLOW_RUNTIME_LORA_UPDATING", "bool", False, "Adapters may be loaded and unloaded through the API.",
              _WORKS),
+    Variable("ADAPTERS_FILE", "path", None, "File that lists adapters, as the operator keeps it: what it names is served, read "
+             "again whenever it changes.", _WORKS),
     Variable("ATTENTION_BACKEND", "str", None, "Forces one attention implementation.",
              reason="it is chosen by the device"),
     Variable("AUDIO_FETCH_TIMEOUT", "int", 10, "Seconds to fetch an audio URL."),
@@ -115,7 +117,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("S3_ACCESS_KEY_ID", "str", None, "Access key for weights in S3.", secret=True),
     Variable("S3_ENDPOINT_URL", "str", None, "Address of an S3-compatible store."),
     Variable("S3_SECRET_ACCESS_KEY", "str", None, "Secret key for weights in S3.", secret=True),
-    Variable("SERVER_DEV_MODE", "bool", False, "Opens /server_info and /reset_prefix_cache, and what --enable-sleep-mode has.", _WORKS),
+    Variable("SERVER_DEV_MODE", "bool", False, "Opens /server_info, /reset_prefix_cache and /collective_rpc, and what --enable-sleep-mode has.", _WORKS),
     Variable("SKIP_P2P_CHECK", "bool", False, "Trusts the driver about direct copies between GPUs."),
     Variable("TEST_DYNAMO_FULLGRAPH_CAPTURE", "bool", True, "Requires one compiled graph."),
     Variable("TORCH_PROFILER_DIR", "path", None, "Allows profiling and says where traces go."),

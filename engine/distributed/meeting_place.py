@@ -9,7 +9,7 @@ from pathlib import Path
 import zmq
 
 from paddock.engine.distributed.sockets import Context, Socket, resolve, router, tcp
-from paddock.engine.launch import private_folder
+from paddock.engine.private_folder import private_folder
 from paddock.engine.settings import SettingsError
 
 logger = logging.getLogger(__name__)

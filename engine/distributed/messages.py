@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from paddock.engine.executor.method_call import MethodAnswer, MethodCall
 from paddock.engine.executor.plan import StepPlan, StepResult, TokenMasks
 from paddock.engine.lora.adapter import Adapter
 from paddock.engine.settings import EngineSettings
@@ -102,6 +103,8 @@ class Capacity(Message):
     available: int
     weights: int
     step: int
+    swap_blocks: int
+    """Not bytes: see `Executor.swap_blocks`."""
 
 
 class MakeCache(Message):
@@ -155,6 +158,16 @@ class Held(Message):
     """What is wrong with the adapter, in words for the user."""
 
 
+class CallMethod(Message):
+    """Leader to ranks: see `Executor.call_workers`."""
+
+    call: MethodCall
+
+
+class Called(Message):
+    answer: MethodAnswer
+
+
 class Executed(Message):
     result: StepResult
 
@@ -169,9 +182,19 @@ class Failed(Message):
 
 Control = Join | Welcome | Refused | Beat | Farewell
 Order = (
-    Connect | Load | Measure | MakeCache | Execute | Masks | HoldAdapter | DropAdapter | FallAsleep | Awake
+    Connect
+    | Load
+    | Measure
+    | MakeCache
+    | Execute
+    | Masks
+    | HoldAdapter
+    | DropAdapter
+    | CallMethod
+    | FallAsleep
+    | Awake
 )
-Answer = Present | Done | Capacity | Executed | Held | Failed
+Answer = Present | Done | Capacity | Executed | Held | Called | Failed
 
 encode = msgspec.msgpack.Encoder().encode
 decode_control = msgspec.msgpack.Decoder(Control).decode

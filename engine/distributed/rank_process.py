@@ -22,6 +22,8 @@ from paddock.engine.distributed.control_link import ControlLink, LeaderLostError
 from paddock.engine.distributed.messages import (
     Answer,
     Awake,
+    Called,
+    CallMethod,
     Capacity,
     Connect,
     Done,
@@ -47,6 +49,7 @@ from paddock.engine.distributed.rank_child import RankOrder
 from paddock.engine.distributed.shared_arguments import shared_arguments
 from paddock.engine.distributed.sockets import Context, Socket, dealer
 from paddock.engine.distributed.topology import Topology
+from paddock.engine.executor.method_call import MethodCall
 from paddock.engine.executor.plan import TokenMasks
 from paddock.engine.lifeline import die_with_parent
 from paddock.engine.logs import configure_logging
@@ -180,7 +183,13 @@ class RankLoop:
                 worker = self._ready_worker
                 # Asked first: it measures the step.
                 available = worker.available_cache_bytes()
-                return Capacity(worker.bytes_per_block(), available, worker.weight_bytes, worker.step_bytes)
+                return Capacity(
+                    worker.bytes_per_block(),
+                    available,
+                    worker.weight_bytes,
+                    worker.step_bytes,
+                    worker.swap_blocks(),
+                )
             case MakeCache(num_blocks):
                 self._ready_worker.initialize_cache(num_blocks)
             case FallAsleep(level):
@@ -189,10 +198,17 @@ class RankLoop:
                 self._ready_worker.wake_up(num_blocks)
             case HoldAdapter(adapter):
                 return Held(self._ready_worker.hold_adapter(adapter))
+            case CallMethod(call):
+                return self._call(call)
             case DropAdapter(number):
                 self._ready_worker.drop_adapter(number)
                 return None
         return Done()
+
+    def _call(self, call: MethodCall) -> Called:
+        from paddock.engine.worker.extension import call_method
+
+        return Called(call_method(self._ready_worker, call))
 
     def _awaited_masks(self) -> TokenMasks:
         """They follow the plan at once."""
@@ -223,16 +239,17 @@ class RankLoop:
             self._listener,
             self._order.own_host,
             device_type,
-            self._order.segment,
+            self._order.inherited,
         )
 
     def _load(self) -> None:
-        from paddock.engine.worker.worker import Worker
+        from paddock.engine.worker.choice import worker_class
 
         assert self._settings is not None, "the order to connect comes first"
         shape = ModelShape.read(self._path, self._config.model)
         try:
-            self._worker = Worker(self._settings, self._config, shape, self._path, self._seat)
+            made = worker_class(self._config)
+            self._worker = made(self._settings, self._config, shape, self._path, self._seat)
         except ValueError as error:
             # A layer of a size that the ranks cannot share says so.
             raise SettingsError(str(error)) from error

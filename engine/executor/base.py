@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from paddock.engine.executor.method_call import MethodAnswer, MethodCall
 from paddock.engine.executor.plan import StepPlan, StepResult, TokenMasks
 from paddock.engine.lora.adapter import Adapter
 
@@ -25,6 +26,9 @@ class Executor(Protocol):
     def held_bytes(self) -> tuple[int, int]:
         """Over all workers: of the weights, and of one KV block."""
 
+    def swap_blocks(self) -> int:
+        """Blocks that every worker can keep in host memory for preempted requests."""
+
     def initialize_cache(self, num_blocks: int) -> None:
         """Allocate `num_blocks` blocks on every worker. Raises `MemoryError` with the arithmetic when they do not fit."""
 
@@ -36,6 +40,9 @@ class Executor(Protocol):
 
     def drop_adapter(self, number: int) -> None:
         """Have every worker forget it; no row of a later plan uses it."""
+
+    def call_workers(self, call: MethodCall) -> list[MethodAnswer]:
+        """Have every worker call a method of the user's, after the steps that were submitted before; by rank."""
 
     @property
     def num_stages(self) -> int:

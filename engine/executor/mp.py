@@ -19,6 +19,8 @@ from paddock.engine.distributed.loading_turns import LoadingTurns
 from paddock.engine.distributed.meeting_place import MeetingPlace
 from paddock.engine.distributed.messages import (
     Awake,
+    Called,
+    CallMethod,
     Capacity,
     Connect,
     Done,
@@ -41,6 +43,7 @@ from paddock.engine.distributed.topology import Topology
 from paddock.engine.distributed.vitality import PROGRESS_SECONDS, STARTING_PATIENCE_SECONDS
 from paddock.engine.distributed.work_line import RankLostError, WorkLine
 from paddock.engine.executor.base import MaskSource
+from paddock.engine.executor.method_call import MethodAnswer, MethodCall
 from paddock.engine.executor.plan import StepPlan, StepResult
 from paddock.engine.lora.adapter import Adapter
 from paddock.engine.models.shape import ModelShape
@@ -53,7 +56,7 @@ logger = logging.getLogger(__name__)
 
 PARTING_SECONDS = 3.0
 
-A = TypeVar("A", Present, Done, Capacity, Held)
+A = TypeVar("A", Present, Done, Capacity, Held, Called)
 
 
 class MpExecutor:
@@ -156,6 +159,9 @@ class MpExecutor:
         ranks = self._capacities.values()
         return sum(rank.weights for rank in ranks), sum(rank.bytes_per_block for rank in ranks)
 
+    def swap_blocks(self) -> int:
+        return min(rank.swap_blocks for rank in self._capacities.values())
+
     def initialize_cache(self, num_blocks: int) -> None:
         self._line.tell(self._ranks, MakeCache(num_blocks))
         self._gather(Done, self._ranks)
@@ -171,6 +177,11 @@ class MpExecutor:
 
     def drop_adapter(self, number: int) -> None:
         self._line.tell(self._ranks, DropAdapter(number))
+
+    def call_workers(self, call: MethodCall) -> list[MethodAnswer]:
+        self._line.tell(self._ranks, CallMethod(call))
+        answers = self._gather(Called, self._ranks)
+        return [answers[rank].answer for rank in self._ranks]
 
     def sleep(self, level: int) -> None:
         self._line.tell(self._ranks, FallAsleep(level))

@@ -7,9 +7,11 @@ row's tokens, blocks and sampling state, and appends what it samples.
 
 import msgspec
 
+from paddock.engine.kv_cache.swap_space import BlockCopy
 from paddock.engine.messages import PositionLogprobs
 from paddock.engine.pooling.params import PooledRows, PoolingParams
 from paddock.engine.sampling.params import SamplingParams
+from paddock.engine.step_seconds import StepSeconds
 
 
 class NewRow(msgspec.Struct, array_like=True):
@@ -47,6 +49,10 @@ class StepPlan(msgspec.Struct, array_like=True):
     scheduled: list[ScheduledRow]
     masked_rows: list[int] = []
     """Sampling rows whose token is to be among those of a mask; `TokenMasks` bring it apart, while the model runs."""
+    swapped_out: list[BlockCopy] = []
+    """Blocks to copy to host memory before the step writes any: (block, place)."""
+    swapped_in: list[BlockCopy] = []
+    """After these, blocks to copy back: (place, block)."""
 
 
 class TokenMasks(msgspec.Struct, array_like=True):
@@ -89,3 +95,5 @@ class StepResult(msgspec.Struct, array_like=True):
     """One entry for each scheduled row with `samples`, in plan order; that of a failed row has its error."""
     prompt_logprobs: list[RowPromptLogprobs] = []
     failed: list[FailedRow] = []
+    seconds: StepSeconds | None = None
+    """What it took on the rank that answers, where that is timed."""

@@ -12,10 +12,13 @@ import torch
 from paddock.engine.distributed.seat import Seat
 from paddock.engine.distributed.topology import Topology
 from paddock.engine.executor.base import MaskSource
+from paddock.engine.executor.method_call import MethodAnswer, MethodCall
 from paddock.engine.executor.plan import StepPlan, StepResult
 from paddock.engine.lora.adapter import Adapter
 from paddock.engine.models.shape import ModelShape
 from paddock.engine.settings import EngineSettings
+from paddock.engine.worker.choice import worker_class
+from paddock.engine.worker.extension import call_method
 from paddock.engine.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -30,7 +33,8 @@ class UniExecutor:
     def __init__(
         self, settings: EngineSettings, config: "ServeConfig", shape: ModelShape, path: Path
     ) -> None:
-        self._worker: Worker | None = Worker(settings, config, shape, path, Seat(Topology.of(config)))
+        seat = Seat(Topology.of(config))
+        self._worker: Worker | None = worker_class(config)(settings, config, shape, path, seat)
         # Without a thread a step runs where it is collected, and costs no switch between threads.
         self._thread = _stepping_thread() if settings.async_scheduling else None
         self._mask_thread = ThreadPoolExecutor(1, "masks")
@@ -54,6 +58,9 @@ class UniExecutor:
     def held_bytes(self) -> tuple[int, int]:
         return self.worker.weight_bytes, self.worker.bytes_per_block()
 
+    def swap_blocks(self) -> int:
+        return self.worker.swap_blocks()
+
     def initialize_cache(self, num_blocks: int) -> None:
         self.worker.initialize_cache(num_blocks)
 
@@ -66,6 +73,9 @@ class UniExecutor:
     def _after_steps(self, order: Callable[[], T]) -> T:
         """Without a thread no step is under way between `collect` and `submit`."""
         return order() if self._thread is None else self._thread.submit(order).result()
+
+    def call_workers(self, call: MethodCall) -> list[MethodAnswer]:
+        return [self._after_steps(lambda: call_method(self.worker, call))]
 
     def sleep(self, level: int) -> None:
         self._after_steps(lambda: self.worker.sleep(level))

@@ -1,7 +1,7 @@
 """Self-attention over the paged cache."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -75,9 +75,10 @@ class SelfAttention(nn.Module):
             "attention features",
             form.transposed,
         )
-        norm = form.head_norm
-        self.q_norm = None if norm is None else norm(shape.head_dim, shape.rms_norm_eps, place)
-        self.k_norm = None if norm is None else norm(shape.head_dim, shape.rms_norm_eps, place)
+        self.dtype = place.attention_dtype or place.dtype
+        norm, inner = form.head_norm, replace(place, dtype=self.dtype)
+        self.q_norm = None if norm is None else norm(shape.head_dim, shape.rms_norm_eps, inner)
+        self.k_norm = None if norm is None else norm(shape.head_dim, shape.rms_norm_eps, inner)
         heads = place.share(shape.num_heads, "attention heads")
         self.first_head, self.all_heads = place.rank * heads, shape.num_heads
         self.cache_scales: CacheScales = UNSCALED
@@ -100,7 +101,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: torch.Tensor, step: AttentionStep) -> torch.Tensor:
         """`[tokens, hidden]` to the same; writes this step's keys and values to the cache first."""
         metadata = step.metadata[self.window]
-        query = self._place(self.qkv_proj(x), step, metadata.slot_mapping)
+        query = self._place(self.qkv_proj(x).to(self.dtype), step, metadata.slot_mapping)
         out = paged_attention(
             query,
             self.key_cache,
@@ -111,7 +112,7 @@ class SelfAttention(nn.Module):
             sinks=self.sinks,
             scales=self.cache_scales,
         )
-        output: torch.Tensor = self.o_proj(out.flatten(1))
+        output: torch.Tensor = self.o_proj(out.flatten(1).to(x.dtype))
         return output
 
     def _place(self, qkv: torch.Tensor, step: AttentionStep, slot_mapping: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from paddock.engine.layers.placement import Placement
+from paddock.engine.layers.reordered import ReorderedLinear
 from paddock.engine.layers.rounded import pack, saved_bytes, scale_group
 from paddock.engine.layers.stored_codes import StoredCodes
 from paddock.engine.weights.target import WeightTarget
@@ -65,11 +66,14 @@ class PackableLinear(nn.Module):
         self.saved_bytes = 0
         """How much less the packed weight takes than a plain one."""
 
-    def keep_codes(self, bits: int, group: int) -> None:
-        """Be filled from codes of which `group` neighbouring inputs share a scale. Call before loading."""
+    def keep_codes(self, bits: int, group: int, order: torch.Tensor | None = None) -> None:
+        """Be filled from codes of which `group` neighbouring inputs share a scale. Call before loading.
+
+        `order` int64 `[inputs]` says which input stands at each place of the codes; None is each at its own.
+        """
         assert self.weight is not None
         outputs, inputs = self.weight.shape
-        self.codes = StoredCodes(outputs, inputs, bits, group)
+        self.codes = StoredCodes(outputs, inputs, bits, group, order)
 
     @property
     def packs_into_codes(self) -> bool:
@@ -101,7 +105,9 @@ class PackableLinear(nn.Module):
             return
         assert self.weight is not None
         if self.codes is not None:
-            self.multiply = pack_quantized(self.codes.weight(), self.bias, dtype=self.place.dtype)
+            packed = pack_quantized(self.codes.weight(), self.bias, dtype=self.place.dtype)
+            order = self.codes.order
+            self.multiply = packed if order is None else ReorderedLinear(packed, order)
         else:
             self.multiply = pack(self.weight, self.bias, self.place.rounded_bits, self.scale_group)
         self.saved_bytes = saved_bytes(self.weight, self.multiply)

@@ -11,8 +11,11 @@ from paddock.kernels import QuantizedWeight
 class StoredCodes:
     """Signed codes `[outputs, inputs]`, and a scale and a zero for each output and `group` inputs."""
 
-    def __init__(self, outputs: int, inputs: int, bits: int, group: int) -> None:
-        self.bits, self.group = bits, group
+    def __init__(
+        self, outputs: int, inputs: int, bits: int, group: int, order: torch.Tensor | None = None
+    ) -> None:
+        """`order` int64 `[inputs]`: the layer's input at each place of the codes; None is each at its own."""
+        self.bits, self.group, self.order = bits, group, order
         self.codes = torch.empty(outputs, inputs, dtype=torch.int8)
         self.scales, self.zeros = (torch.empty(outputs, inputs // group) for _ in range(2))
 

@@ -33,3 +33,5 @@ class AdapterLimits:
     max_rank: int
     dtype: Literal["float32", "bfloat16", "float16"]
     """Of the adapters' weights and of the products with them."""
+    fully_sharded: bool = False
+    """Whether both factors are split over the tensor-parallel ranks, and not only the one that its layer splits."""

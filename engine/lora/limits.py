@@ -38,4 +38,5 @@ def adapter_limits(config: "ServeConfig", dtype: DataType) -> AdapterLimits | No
         max_cpu_loras=lora.max_cpu_loras or lora.max_loras,
         max_rank=lora.max_lora_rank,
         dtype=dtype if lora.lora_dtype == "auto" else lora.lora_dtype,
+        fully_sharded=lora.fully_sharded_loras,
     )

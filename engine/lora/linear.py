@@ -4,19 +4,28 @@ from dataclasses import dataclass, field
 
 import torch
 
+from paddock.engine.lora.factor_split import FactorSplit, Unsplit
 from paddock.kernels import PackedLinear, pack_linear
+
+UNSPLIT = Unsplit()
 
 
 class LowRankUpdate:
-    """`[tokens, inputs]` to `[tokens, outputs]` by two small products."""
+    """`[tokens, inputs]` to `[tokens, outputs]` by two small products, to be added to some outputs of a layer."""
 
-    def __init__(self, down: torch.Tensor, up: torch.Tensor) -> None:
-        """`down` is `[rank, inputs]`, `up` `[outputs, rank]`; of fused layers the ranks lie side by side."""
+    def __init__(self, down: torch.Tensor, up: torch.Tensor, split: FactorSplit = UNSPLIT) -> None:
+        """`down` is `[rank, inputs]`, `up` `[outputs, rank]`, both cut by `split`; of fused layers the ranks lie side by
+        side."""
         self._down, self._up = pack_linear(down), pack_linear(up)
-        self._dtype = down.dtype
+        self._dtype, self._split = down.dtype, split
+
+    @property
+    def outputs(self) -> slice:
+        """What it is added to."""
+        return self._split.outputs
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return self._up(self._down(x.to(self._dtype))).to(x.dtype)
+        return self._up(self._split.join(self._down(x.to(self._dtype)))).to(x.dtype)
 
 
 @dataclass(slots=True)
@@ -45,9 +54,9 @@ class AdaptedLinear:
             if update is None:
                 continue
             if tokens is None:
-                output += update(x)
+                output[:, update.outputs] += update(x)
             else:
-                output.index_add_(0, tokens, update(x.index_select(0, tokens)))
+                output[:, update.outputs].index_add_(0, tokens, update(x.index_select(0, tokens)))
         return output
 
     def rows(self, indices: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,8 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,47 @@ import torch
 from paddock.engine.executor.plan import NewRow, StepPlan
 from paddock.engine.layers.placement import Placement
 from paddock.engine.lora.adapter import Adapter, AdapterError, AdapterLimits
+from paddock.engine.lora.factor_split import FactorSplit, split_of
 from paddock.engine.lora.linear import AdaptedLinear, LowRankUpdate, StepGroups
-from paddock.engine.lora.sites import Site, module_shapes, sites_of
-from paddock.engine.lora.weights_file import read_factors
+from paddock.engine.lora.sites import META, Site, module_shapes, sites_of
+from paddock.engine.lora.weights_file import Factors, read_factors
 from paddock.engine.models.decoder_lm import DecoderLM
 from paddock.engine.models.shape import ModelShape
 from paddock.engine.worker.batch import StepBatch
 
-LayerFactors = tuple[AdaptedLinear, torch.Tensor, torch.Tensor]
-"""A layer, and A and B of one adapter for it."""
+
+@dataclass(frozen=True, slots=True)
+class AdaptedSite:
+    """A layer that asks here for what is to be added, and how an adapter's factors for it lie on the ranks."""
+
+    site: Site
+    linear: AdaptedLinear
+    split: FactorSplit
+
+    def cut(self, found: Mapping[str, Factors], dtype: torch.dtype) -> "LayerFactors | None":
+        """This rank's part of an adapter; None where it leaves the layer alone."""
+        factors = self.site.factors(found, dtype)
+        return None if factors is None else LayerFactors(self.linear, self.split, *self.split.cut(*factors))
+
+    def most_numbers(self, rank: int) -> int:
+        """Of the largest adapter of this rank, on this rank of the model."""
+        outputs, inputs = self.site.size
+        whole = torch.empty(rank * len(self.site.modules), device=META)
+        down, up = self.split.cut(whole[:, None].expand(-1, inputs), whole.expand(outputs, -1))
+        return down.numel() + up.numel()
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFactors:
+    """A layer, and A and B of one adapter for it."""
+
+    linear: AdaptedLinear
+    split: FactorSplit
+    down: torch.Tensor
+    up: torch.Tensor
+
+    def update(self, device: torch.device) -> LowRankUpdate:
+        return LowRankUpdate(self.down.to(device), self.up.to(device), self.split)
 
 
 class AdapterShelf:
@@ -32,7 +65,14 @@ class AdapterShelf:
         self._dtype: torch.dtype = getattr(torch, limits.dtype)
         self._shapes = module_shapes(shape)
         self._step = StepGroups()
-        self._layers = [(site, _adapt(site, self._step)) for site in sites_of(model, shape, place)]
+        self._layers = [
+            AdaptedSite(
+                site,
+                _adapt(site, self._step),
+                split_of(site.linear, site.size[0], place, fully=limits.fully_sharded),
+            )
+            for site in sites_of(model, shape, place)
+        ]
         self._held: dict[int, list[LayerFactors]] = {}
         self._active: OrderedDict[int, None] = OrderedDict()
         self._adapter_of_row = np.zeros(max_rows, np.int64)
@@ -40,8 +80,7 @@ class AdapterShelf:
     @property
     def most_bytes(self) -> int:
         """What adapters may come to take where the model runs; on a CPU those that are held count, too."""
-        widths = [(sum(site.size), len(site.modules)) for site, _ in self._layers]
-        numbers = sum(width * modules for width, modules in widths) * self._limits.max_rank
+        numbers = sum(layer.most_numbers(self._limits.max_rank) for layer in self._layers)
         held = self._limits.max_cpu_loras if self._device.type == "cpu" else 0
         return numbers * self._dtype.itemsize * (self._limits.max_loras + held)
 
@@ -52,8 +91,8 @@ class AdapterShelf:
             factors = read_factors(folder, self._shapes, self._limits.max_rank)
         except AdapterError as error:
             return str(error)
-        found = [(layer, site.factors(factors, self._dtype)) for site, layer in self._layers]
-        self._held[adapter.number] = [(layer, *both) for layer, both in found if both is not None]
+        cuts = [layer.cut(factors, self._dtype) for layer in self._layers]
+        self._held[adapter.number] = [cut for cut in cuts if cut is not None]
         return None
 
     def drop(self, number: int) -> None:
@@ -91,14 +130,14 @@ class AdapterShelf:
             if len(self._active) == self._limits.max_loras:
                 self._deactivate(next(iter(self._active)))
             self._active[number] = None
-            for layer, down, up in self._held[number]:
-                layer.updates[number] = LowRankUpdate(down.to(self._device), up.to(self._device))
+            for factors in self._held[number]:
+                factors.linear.updates[number] = factors.update(self._device)
 
     def _deactivate(self, number: int) -> None:
         if number in self._active:
             del self._active[number]
-            for layer, _, _ in self._held[number]:
-                del layer.updates[number]
+            for factors in self._held[number]:
+                del factors.linear.updates[number]
 
 
 def _adapt(site: Site, step: StepGroups) -> AdaptedLinear:

@@ -1,8 +1,9 @@
 """Files of a local folder, or of a repository of the Hugging Face hub downloaded to its cache."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from http.client import PARTIAL_CONTENT
 from pathlib import Path
 from typing import Self
 
@@ -76,6 +77,20 @@ class Repository:
                 if isinstance(each, RepoFile)
             ]
 
+    def read(self, name: str, start: int, size: int) -> bytes:
+        """A part of a file, of which nothing is kept. Raises `CheckpointError`."""
+        from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # as its manual does
+
+        asked = {**build_hf_headers(token=self.token), "Range": f"bytes={start}-{start + size - 1}"}
+        with self._worded():
+            url = hf_hub_url(self.name, name, revision=self.revision)
+            with get_session().stream("GET", url, headers=asked, follow_redirects=True) as answer:
+                hf_raise_for_status(answer)
+                if answer.status_code != PARTIAL_CONTENT and start:
+                    raise ValueError(f"{name}: the hub does not answer with parts of files")
+                return _up_to(answer.iter_bytes(), size)
+
     def download(self, patterns: list[str], ignored: tuple[str, ...] = ()) -> Path:
         """The folder in the hub's cache, files already there included. Raises `CheckpointError`."""
         from huggingface_hub import snapshot_download
@@ -114,6 +129,16 @@ class Repository:
             raise CheckpointError(
                 f"{self.flag} {self.name!r} cannot be downloaded: {_reason(error)}."
             ) from None
+
+
+def _up_to(pieces: Iterable[bytes], size: int) -> bytes:
+    """The first bytes, however much would come."""
+    text = bytearray()
+    for piece in pieces:
+        text += piece
+        if len(text) >= size:
+            break
+    return bytes(text[:size])
 
 
 def is_repository(name: str) -> bool:

@@ -13,6 +13,9 @@ ROUNDED = {"int8": 8, "int4": 4}
 GROUPS = (128, 64, 32)
 """Neighbouring inputs that share a scale: the first of these that divides a layer's inputs."""
 
+BY_INPUT = ("group", "dynamic")
+"""Values of compressed-tensors' actorder for which groups are of inputs that are no neighbours."""
+
 StoredMethod = Literal["fp8", "gptq", "awq", "compressed-tensors"]
 STORED: tuple[StoredMethod, ...] = ("fp8", "gptq", "awq", "compressed-tensors")
 """Methods of checkpoints. Codes of 4 and 8 bits stay where a kernel multiplies by them; all else is made plain numbers."""
@@ -32,6 +35,8 @@ class StoredWeights:
     """Added to a stored zero."""
     symmetric: bool = False
     """Of compressed-tensors: no zeros are stored."""
+    group_index: str | None = None
+    """Ending of the tensor with the group of each input; None where neighbours share a group."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +113,14 @@ def _fp8(config: Mapping[str, Any], source: str) -> StoredWeights:
 
 
 def _gptq(config: Mapping[str, Any], source: str) -> StoredWeights:
-    _refuse_unless(config, source, "desc_act", (False, None))
-    offset = 0 if config.get("checkpoint_format") == "gptq_v2" else 1
-    return StoredWeights("gptq", _bits(config, source, (4, 8)), _group(config, source), zero_offset=offset)
+    _refuse_unless(config, source, "desc_act", (False, True, None))
+    return StoredWeights(
+        "gptq",
+        _bits(config, source, (4, 8)),
+        _group(config, source),
+        zero_offset=0 if config.get("checkpoint_format") == "gptq_v2" else 1,
+        group_index="g_idx" if config.get("desc_act") else None,
+    )
 
 
 def _awq(config: Mapping[str, Any], source: str) -> StoredWeights:
@@ -133,7 +143,7 @@ def _compressed(config: Mapping[str, Any], source: str) -> StoredWeights:
         _refuse_unless(scheme, source, name, (None,))
     weights = scheme["weights"]
     for name, allowed in (
-        ("type", ("int",)), ("strategy", ("group", "channel")), ("actorder", (None, "weight", "static")),
+        ("type", ("int",)), ("strategy", ("group", "channel")), ("actorder", (None, "weight", "static", *BY_INPUT)),
         ("dynamic", (False, None)), ("symmetric", (True, False)),
     ):  # fmt: skip
         _refuse_unless(weights, source, name, allowed)
@@ -143,6 +153,7 @@ def _compressed(config: Mapping[str, Any], source: str) -> StoredWeights:
         _bits({"bits": weights.get("num_bits")}, source, (4, 8)),
         _group(weights, source) if by_group else -1,
         symmetric=weights["symmetric"],
+        group_index="weight_g_idx" if by_group and weights.get("actorder") in BY_INPUT else None,
     )
 
 

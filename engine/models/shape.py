@@ -15,6 +15,7 @@ from paddock.engine.models.quantization import Quantization
 from paddock.engine.models.registry import CAUSAL_LM_ENDINGS, NATIVE_FAMILIES, family_of
 from paddock.engine.models.remote_code import MODEL, TrustedCode, auto_map, refusal
 from paddock.engine.models.rope import RopeShape
+from paddock.engine.models.windows import Windows, layer_windows, uncut_context
 from paddock.engine.pooling.architectures import pooling_architecture
 from paddock.engine.pooling.plan import PoolingPlan
 
@@ -39,8 +40,7 @@ class ModelShape:
     max_position_embeddings: int
     rms_norm_eps: float
     rope: RopeShape
-    layer_windows: tuple[int | None, ...]
-    """Per layer, how many last positions (its own included) a token sees; None is all."""
+    layer_windows: Windows
     attention_bias: bool
     mlp_bias: bool
     tie_embeddings: bool
@@ -60,14 +60,18 @@ class ModelShape:
     code: TrustedCode | None = field(default=None, compare=False, repr=False)
     """Whose code may run with it; None for nobody's but the engine's and transformers'."""
 
+    uncut_context: int | None = None
+    """With `--disable-sliding-window`, the most tokens that no layer's window cuts; else, and without windows, None."""
+
     pooling: PoolingPlan | None = None
     """What is made of its hidden states; None for a model that generates. `architecture` is then the body's."""
 
     @property
     def context_length(self) -> int:
-        """Tokens that the model can place: its own positions, stretched as its rope scaling says."""
+        """Tokens that the model can place: its own positions, stretched as its rope scaling says, and not cut."""
         unused = 0 if self.pooling is None else self.pooling.position_offset
-        return self.rope.context_length(self.max_position_embeddings - unused)
+        placed = self.rope.context_length(self.max_position_embeddings - unused)
+        return placed if self.uncut_context is None else min(placed, self.uncut_context)
 
     @staticmethod
     def read(path: Path, config: "ModelConfig") -> "ModelShape":
@@ -91,6 +95,7 @@ class ModelShape:
                 f"{source}: num_attention_heads {num_heads} is not a multiple of num_key_value_heads {num_kv_heads}."
             )
         generation = _generation_fields(path, config.generation_config)
+        windows = layer_windows(fields, family, num_layers, source)
         return ModelShape(
             architecture=architecture,
             hidden_size=hidden_size,
@@ -103,7 +108,7 @@ class ModelShape:
             max_position_embeddings=_count(fields, "max_position_embeddings", source),
             rms_norm_eps=float(fields.get("rms_norm_eps", 1e-6)),
             rope=_rope(fields, family, source),
-            layer_windows=_layer_windows(fields, family, num_layers, source),
+            layer_windows=windows,
             attention_bias=bool(fields.get("attention_bias", False)),
             mlp_bias=bool(fields.get("mlp_bias", False)),
             tie_embeddings=bool(fields.get("tie_word_embeddings", False)),
@@ -115,6 +120,9 @@ class ModelShape:
             native=native,
             quantization=quantization,
             code=TrustedCode.given(config),
+            uncut_context=uncut_context(windows, stated, native=native, source=source)
+            if config.disable_sliding_window
+            else None,
             pooling=pooling,
         )
 
@@ -189,40 +197,6 @@ def _dtype(fields: Mapping[str, Any], source: str) -> str:
     if name not in ("float32", "bfloat16", "float16"):
         raise CheckpointError(f"{source}: dtype {name!r} is not supported; use float32, bfloat16 or float16.")
     return str(name)
-
-
-def _layer_windows(
-    fields: Mapping[str, Any], family: Family, num_layers: int, source: str
-) -> tuple[int | None, ...]:
-    if family.windows == "none" or fields.get("sliding_window") is None:
-        return (None,) * num_layers
-    window = _count(fields, "sliding_window", source)
-    if family.windows == "every layer":
-        return (window,) * num_layers
-    if family.windows == "opt-in" and not fields.get("use_sliding_window", False):
-        return (None,) * num_layers
-    types = fields.get("layer_types") or _layer_types(fields, family, num_layers, source)
-    if not isinstance(types, list) or len(types) != num_layers:
-        raise CheckpointError(
-            f"{source}: layer_types is {types!r:.80}; expected one entry for each of {num_layers} layers."
-        )
-    unknown = set(map(str, types)) - {"sliding_attention", "full_attention"}
-    if unknown:
-        raise CheckpointError(
-            f"{source}: layer_types holds {min(unknown)!r}; 'full_attention' and 'sliding_attention' are supported."
-        )
-    return tuple(window if kind == "sliding_attention" else None for kind in types)
-
-
-def _layer_types(fields: Mapping[str, Any], family: Family, num_layers: int, source: str) -> list[str]:
-    """Qwen's windows begin at `max_window_layers`; Gemma's and GPT-OSS's are broken by a full layer now and then."""
-    if family.full_layer_every:
-        every = _count(fields, "sliding_window_pattern", source, default=family.full_layer_every)
-        full = [(i + 1) % every == 0 for i in range(num_layers)]
-    else:
-        first = fields.get("max_window_layers", 28)
-        full = [i < first for i in range(num_layers)]
-    return ["full_attention" if is_full else "sliding_attention" for is_full in full]
 
 
 def _generation_fields(path: Path, location: str | None) -> dict[str, Any]:

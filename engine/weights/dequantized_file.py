@@ -12,6 +12,7 @@ import torch
 
 from paddock.engine.models.errors import CheckpointError
 from paddock.engine.models.quantization import StoredWeights
+from paddock.engine.weights.kept_codes import KeptCodes
 from paddock.engine.weights.stored_formats import (
     AwqFormat,
     CodesFormat,
@@ -97,18 +98,22 @@ class PlainWeight:
 
 
 class SignedCodes:
-    """Codes as the kernels take them: from -8 or -128 up."""
+    """Codes as the kernels take them: from -8 or -128 up, and their inputs in the layer's order."""
 
     dtype = "int8"
 
-    def __init__(self, stored: CodesFormat, tensors: ModuleTensors) -> None:
-        self._stored, self._tensors = stored, tensors
+    def __init__(self, stored: CodesFormat, tensors: ModuleTensors, kept: KeptCodes) -> None:
+        self._stored, self._tensors, self._order = stored, tensors, kept.order
 
     def shape(self) -> tuple[int, int]:
         return self._stored.shape(self._tensors)
 
     def read(self, outputs: slice, columns: slice) -> torch.Tensor:
-        codes = self._stored.codes(self._tensors, outputs, columns)
+        if self._order is None:
+            codes = self._stored.codes(self._tensors, outputs, columns)
+        else:
+            whole = self._stored.codes(self._tensors, outputs, slice(0, len(self._order)))
+            codes = whole.index_select(0, self._order[columns])
         # What leaves 8 bits wraps to the number that is meant.
         return (codes - (1 << (self._stored.bits - 1))).view(torch.int8).t()
 
@@ -118,16 +123,17 @@ class GroupScales:
 
     dtype = "float32"
 
-    def __init__(self, stored: CodesFormat, tensors: ModuleTensors, group: int) -> None:
-        self._stored, self._tensors, self._group = stored, tensors, group
+    def __init__(self, stored: CodesFormat, tensors: ModuleTensors, kept: KeptCodes) -> None:
+        self._stored, self._tensors = stored, tensors
+        self._group, self._order = kept.group, kept.order
 
     def shape(self) -> tuple[int, int]:
         outs, ins = self._stored.shape(self._tensors)
         return outs, ins // self._group
 
     def read(self, outputs: slice, columns: slice) -> torch.Tensor:
-        first_inputs = torch.arange(columns.start, columns.stop) * self._group
-        groups = self._stored.groups(self._tensors, first_inputs)
+        places = torch.arange(columns.start, columns.stop) * self._group
+        groups = self._stored.groups(self._tensors, places if self._order is None else self._order[places])
         return self._of_stored_groups(outputs).index_select(0, groups).t()
 
     def _of_stored_groups(self, outputs: slice) -> torch.Tensor:
@@ -176,13 +182,22 @@ def quantized_modules(names: Collection[str], weights: StoredWeights) -> set[str
     return {name.removesuffix(marker) for name in names if name.endswith(marker)}
 
 
-def dequantized(
-    files: Sequence[TensorFile], weights: StoredWeights, kept: Mapping[str, int]
-) -> list[TensorFile]:
-    """All files of a checkpoint, its quantized weights plain, or in codes for the modules in `kept`.
+def stated_groups(
+    files: Sequence[TensorFile], weights: StoredWeights, modules: Collection[str]
+) -> dict[str, torch.Tensor]:
+    """Of the quantized modules whose inputs state their groups, int64 `[inputs]`. Raises `CheckpointError`."""
+    stored = _format(weights)
+    if weights.group_index is None or not isinstance(stored, CodesFormat):
+        return {}
+    by_name = {name: file for file in files for name in file.names()}
+    found = {module: stored.stated_groups(ModuleTensors(by_name, module)) for module in modules}
+    return {module: groups for module, groups in found.items() if groups is not None}
 
-    `kept` says how many inputs of a module are to share a scale.
-    """
+
+def dequantized(
+    files: Sequence[TensorFile], weights: StoredWeights, kept: Mapping[str, KeptCodes]
+) -> list[TensorFile]:
+    """All files of a checkpoint, its quantized weights plain, or in codes for the modules in `kept`."""
     stored = _format(weights)
     by_name = {name: file for file in files for name in file.names()}
     hidden = {
@@ -203,14 +218,14 @@ def dequantized(
 
 
 def _made(
-    stored: StoredFormat, tensors: ModuleTensors, group: int | None
+    stored: StoredFormat, tensors: ModuleTensors, kept: KeptCodes | None
 ) -> Iterator[tuple[str, MadeTensor]]:
-    if group is None or not isinstance(stored, CodesFormat):
+    if kept is None or not isinstance(stored, CodesFormat):
         yield "", PlainWeight(stored, tensors)
         return
-    yield ".codes", SignedCodes(stored, tensors)
-    yield ".scales", GroupScales(stored, tensors, group)
-    yield ".zeros", GroupZeros(stored, tensors, group)
+    yield ".codes", SignedCodes(stored, tensors, kept)
+    yield ".scales", GroupScales(stored, tensors, kept)
+    yield ".zeros", GroupZeros(stored, tensors, kept)
 
 
 def _format(weights: StoredWeights) -> StoredFormat:

@@ -21,7 +21,7 @@ from paddock.engine.pooling.architectures import unread
 from paddock.engine.weights.array_cache import cached_arrays
 from paddock.engine.weights.base_prefix import as_stored
 from paddock.engine.weights.cache_scales import apply_cache_scales, read_cache_scales
-from paddock.engine.weights.dequantized_file import dequantized, quantized_modules
+from paddock.engine.weights.dequantized_file import dequantized, quantized_modules, stated_groups
 from paddock.engine.weights.dummy import fill_with_random
 from paddock.engine.weights.early_packing import EarlyPacking
 from paddock.engine.weights.files import WeightFiles, find_files
@@ -109,7 +109,14 @@ def names_elsewhere(shape: ModelShape, place: Placement) -> set[str]:
     if place.num_stages == 1 and place.expert_placement is None:
         return set()
     whole = replace(
-        place, device=torch.device("meta"), rank=0, size=1, stage=0, num_stages=1, expert_placement=None
+        place,
+        device=torch.device("meta"),
+        rank=0,
+        size=1,
+        stage=0,
+        num_stages=1,
+        expert_placement=None,
+        stream=None,
     )
     return {target.name for target in build_model(shape, whole, 1).weight_targets()}
 
@@ -160,7 +167,7 @@ def without_words(
     names = {name for file in files for name in file.names()}
     targets, _ = as_stored(list(model.weight_targets()), (), names, prefix)
     modules = {target.name.removesuffix(".weight") for target in targets} & quantized_modules(names, stored)
-    kept = keep_codes(model, targets, modules, stored)
+    kept = keep_codes(model, targets, modules, stored, stated_groups(files, stored, modules))
     logger.info(
         "quantized by %s: %d matrices stay in codes of %d bits, %d become plain numbers",
         stored.method, len(kept), stored.bits, len(modules) - len(kept),

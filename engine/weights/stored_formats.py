@@ -12,6 +12,7 @@ import torch
 
 from paddock.engine.models.errors import CheckpointError
 from paddock.engine.models.quantization import StoredWeights
+from paddock.engine.weights.tensor_file import FETCH_AGAIN
 
 if TYPE_CHECKING:
     from paddock.engine.weights.dequantized_file import ModuleTensors
@@ -84,12 +85,35 @@ class CodesFormat(ABC):
 
     def groups(self, tensors: "ModuleTensors", inputs: torch.Tensor) -> torch.Tensor:
         """int64: the group of each of these inputs. Raises `CheckpointError` where scales and zeros have none for it."""
-        groups = torch.zeros_like(inputs) if self._weights.group == -1 else inputs // self._weights.group
+        stated = self.stated_groups(tensors)
+        if stated is not None:
+            groups = stated.index_select(0, inputs)
+        else:
+            groups = torch.zeros_like(inputs) if self._weights.group == -1 else inputs // self._weights.group
         scales, zeros = self._grids(tensors)
         if int(groups.max()) >= scales[0] or zeros != scales:
             raise CheckpointError(
                 f"{tensors.module}: scales {list(scales)} and zeros {list(zeros)} do not fit groups of "
                 f"{self._weights.group} inputs (group_size in config.json); they are of different checkpoints."
+            )
+        return groups
+
+    def stated_groups(self, tensors: "ModuleTensors") -> torch.Tensor | None:
+        """int64 `[inputs]`: the group of each where that is stored. Raises `CheckpointError`."""
+        ending = self._weights.group_index
+        if ending is None:
+            return None
+        inputs = self.shape(tensors)[1]
+        if tensors.shape(ending, dimensions=1) != (inputs,):
+            raise CheckpointError(
+                f"tensor {tensors.module}.{ending} has shape {list(tensors.shape(ending, dimensions=1))}, and the module "
+                f"has {inputs} inputs; {FETCH_AGAIN}."
+            )
+        groups = tensors.read(ending).long()
+        if int(groups.min()) < 0:
+            raise CheckpointError(
+                f"tensor {tensors.module}.{ending} holds {int(groups.min())}; expected numbers of groups, from 0; "
+                f"{FETCH_AGAIN}."
             )
         return groups
 
@@ -151,7 +175,7 @@ class CompressedFormat(CodesFormat):
     """
 
     marker = "weight_packed"
-    endings = ("weight_packed", "weight_scale", "weight_shape", "weight_zero_point")
+    endings = ("weight_packed", "weight_scale", "weight_shape", "weight_zero_point", "weight_g_idx")
 
     def shape(self, tensors: "ModuleTensors") -> tuple[int, int]:
         outs, words = tensors.shape("weight_packed")

@@ -287,7 +287,7 @@ def test_what_cannot_be_evaluated_is_an_error_of_its_own(rule: str) -> None:
 
 
 def test_a_spec_error_and_the_check_agree() -> None:
-    spec = {"cache": {"swapSpace": 2.0}}
+    spec = {"cache": {"kvSharingFastPrefill": True}}
 
     with pytest.raises(SpecError):
         from_spec(spec)

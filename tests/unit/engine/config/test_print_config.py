@@ -26,9 +26,15 @@ def test_every_argument_is_there_with_its_origin(tmp_path: Path) -> None:
     assert f"max-num-seqs: 8  # file {file}\n" in text
     assert "dtype: bfloat16  # model\n" in text
     assert "block-size: 16  # default\n" in text
-    assert "swap-space: 4.0  # default\n" in text
+    assert "cpu-offload-gb: 0.0  # default\n" in text
     shown = [each for each in entries() if not each.deprecated and each.flag not in ("--config", "--backend")]
     assert all(f"{each.flag[2:]}: " in text for each in shown)
+
+
+def test_steps_are_shorter_with_stages_so_that_these_work_on_one_prompt_at_the_same_time() -> None:
+    assert "max-num-batched-tokens: 2048  # default\n" in print_config(sourced("m"))
+    staged = print_config(sourced("m", "--pipeline-parallel-size", "2"))
+    assert "max-num-batched-tokens: 512  # default\n" in staged
 
 
 def test_secrets_are_masked() -> None:

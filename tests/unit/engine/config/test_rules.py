@@ -28,6 +28,16 @@ from paddock.engine.config.rules import RULES, Rule
         ("-dp 2 -dpn 2", "--data-parallel-rank must be below --data-parallel-size"),
         ("-dpl 3", "--data-parallel-size-local must be at most --data-parallel-size"),
         ("--enable-eplb", "--enable-eplb needs --enable-expert-parallel"),
+        ("-dp 4 -dpl 2 --enable-expert-parallel", "leave out --data-parallel-size-local"),
+        ("-dp 4 -dpn 2 --enable-expert-parallel", "does not go with --data-parallel-rank"),
+        (
+            "-dp 2 --enable-expert-parallel --enable-sleep-mode",
+            "does not go with --enable-expert-parallel over several",
+        ),
+        (
+            "-dp 2 --enable-expert-parallel --cpu-offload-gb 1",
+            "--cpu-offload-gb does not go with --enable-expert-parallel over several",
+        ),
         ("--convert embed --runner generate", "--convert needs --runner pooling or auto"),
         ("--enable-auto-tool-choice", "needs --tool-call-parser"),
         ("--ssl-keyfile k", "--ssl-keyfile needs --ssl-certfile"),
@@ -51,6 +61,7 @@ def test_a_combination_that_makes_no_sense_is_refused(words: str, fragment: str)
         "--max-num-seqs 4096",
         "--no-enable-chunked-prefill --max-model-len 4K --max-num-batched-tokens 4096",
         "--max-model-len 1M",
+        "-dp 4 -dpl 4 --enable-expert-parallel",
     ],
 )
 def test_a_combination_at_the_edge_is_accepted(words: str) -> None:

@@ -92,9 +92,10 @@ def test_secrets_are_references() -> None:
 
 
 def test_what_is_not_supported_has_a_rule_that_names_the_argument() -> None:
-    [rule] = property_of("cache", "swapSpace")["x-kubernetes-validations"]
-    assert rule["rule"] == "self == 4.0"
-    assert rule["message"] == "swapSpace (--swap-space): not supported yet; leave it at 4.0"
+    [rule] = property_of("cache", "kvSharingFastPrefill")["x-kubernetes-validations"]
+    assert rule["rule"] == "self == false"
+    message = "kvSharingFastPrefill (--kv-sharing-fast-prefill): not supported yet; leave it at false"
+    assert rule["message"] == message
 
 
 def test_a_bound_that_a_double_cannot_hold_is_left_to_the_format() -> None:

@@ -50,7 +50,7 @@ def test_structures_have_camel_case_keys() -> None:
 def test_every_problem_has_its_path() -> None:
     errors = errors_of(
         {
-            "cache": {"gpuMemoryUtilization": 1.4, "blocksize": 3, "swapSpace": 2},
+            "cache": {"gpuMemoryUtilization": 1.4, "blocksize": 3, "kvSharingFastPrefill": True},
             "scheduler": {"maxNumSeqs": 64, "maxNumBatchedTokens": 63},
             "load": 3,
             "model": {"ropeScaling": {"factor": -1}, "hfOverrides": {"a": 1}},
@@ -59,7 +59,7 @@ def test_every_problem_has_its_path() -> None:
 
     assert errors["spec.cache.gpuMemoryUtilization"] == "1.4: must be a number above 0 and of at most 1"
     assert errors["spec.cache.blocksize"] == "unknown field; did you mean blockSize?"
-    assert errors["spec.cache.swapSpace"].endswith("not supported yet; leave it at 4.0")
+    assert errors["spec.cache.kvSharingFastPrefill"].endswith("not supported yet; leave it at false")
     assert errors["spec.scheduler.maxNumBatchedTokens"].startswith(
         "maxNumBatchedTokens must be at least maxNumSeqs"
     )

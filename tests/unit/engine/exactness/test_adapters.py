@@ -1,6 +1,6 @@
 """Adapters beside the base model in one batch: the judge is transformers in float32, with B times A merged."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -235,24 +235,28 @@ def test_an_adapter_adds_to_the_output_of_a_rounded_layer(bits):
 
 
 @pytest.mark.parametrize(
-    ("tensor", "pipeline", "name"),
+    ("tensor", "pipeline", "name", "fully"),
     [
-        (2, 1, "qwen3-one-kv-head"),
-        pytest.param(2, 2, "qwen2-window-tied", marks=pytest.mark.long),
-        pytest.param(1, 3, "phi3", marks=pytest.mark.long),
-        pytest.param(2, 1, "phi3", marks=pytest.mark.long),
-        pytest.param(2, 1, "gpt2", marks=pytest.mark.long),
+        (2, 1, "qwen3-one-kv-head", True),
+        pytest.param(2, 1, "qwen3-one-kv-head", False, marks=pytest.mark.long),
+        pytest.param(2, 2, "qwen2-window-tied", False, marks=pytest.mark.long),
+        pytest.param(2, 2, "qwen2-window-tied", True, marks=pytest.mark.long),
+        pytest.param(1, 3, "phi3", False, marks=pytest.mark.long),
+        pytest.param(2, 1, "phi3", False, marks=pytest.mark.long),
+        pytest.param(2, 1, "gpt2", True, marks=pytest.mark.long),
+        pytest.param(2, 1, "deepseek-v3", True, marks=pytest.mark.long),
     ],
 )
-def test_ranks_give_the_tokens_of_merged_models(adapted, prompts, tmp_path, tensor, pipeline, name):
+def test_ranks_give_the_tokens_of_merged_models(adapted, prompts, tmp_path, tensor, pipeline, name, fully):
     model = adapted(name)
     asked = every_way([prompts[0], prompts[8], prompts[12]], NAMES)
     sizes = {"tensor_parallel_size": tensor, "pipeline_parallel_size": pipeline}
     config = ServeConfig.model_validate({"parallel": sizes})
-    settings = model.checkpoint.settings(lora=LIMITS)
+    limits = replace(LIMITS, fully_sharded=fully)
+    settings = model.checkpoint.settings(lora=limits)
     executor = MpExecutor(settings, config, model.checkpoint.shape(), model.checkpoint.path)
     try:
-        core = with_third(model.core(executor), model)
+        core = with_third(model.core(executor, limits), model)
         problem = core.adapters.load(LoadAdapter("d", str(tmp_path))).message
         assert "there is no adapter_config.json" in problem
         assert answers(core, asked) == [model.continuation(prompt, adapter) for prompt, adapter in asked]

@@ -28,6 +28,9 @@ class CountingExecutor:
     def available_cache_bytes(self) -> int:
         return 1000
 
+    def swap_blocks(self) -> int:
+        return 0
+
     def held_bytes(self) -> tuple[int, int]:
         return 0, 1
 

@@ -12,12 +12,15 @@ from paddock.engine.config.load import LoadConfig
 from paddock.engine.config.model import ModelConfig
 from paddock.engine.layers.linear import PackableLinear
 from paddock.engine.layers.placement import Placement
+from paddock.engine.layers.reordered import ReorderedLinear
 from paddock.engine.layers.stored_codes import StoredCodes
 from paddock.engine.models.errors import CheckpointError
 from paddock.engine.models.shape import ModelShape
 from paddock.engine.weights.loader import fill_from_checkpoint, load_model
 from paddock.engine.weights.options import LoadOptions
-from paddock.kernels import AttentionMetadata
+from paddock.engine.weights.stored_formats import unpacked
+from paddock.kernels import AttentionMetadata, QuantizedLinear
+from paddock.kernels.linear.quantized_cpu import CpuQuantizedLinear
 
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 """The output that each nibble of a word holds, the lowest nibble first."""
@@ -93,6 +96,20 @@ def compressed(weight, symmetric, group=16):
     return stored, plain
 
 
+def by_weight(pack, index, weight, group=16, seed=0):
+    """As `pack`, its groups of inputs that are no neighbours; the order is the same for all layers of as many inputs."""
+    random = torch.Generator().manual_seed(seed)
+    order = torch.randperm(weight.shape[1], generator=random)
+    back = order.argsort()
+    stored, plain = pack(weight[:, order])
+    name = "qweight" if "qweight" in stored else "weight_packed"
+    rows = stored[name] if name == "qweight" else stored[name].t()
+    stored[name] = words(unpacked(rows, 4).transpose(1, 2).flatten(0, 1)[back].int(), 4)
+    if name != "qweight":
+        stored[name] = stored[name].t()
+    return stored | {index: (back // group).int()}, plain[:, back]
+
+
 def compressed_config(symmetric, **changes):
     weights = {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 16, "symmetric": symmetric}
     scheme = {"targets": ["Linear"], "weights": weights | changes, "input_activations": None}
@@ -107,15 +124,27 @@ def compressed_config(symmetric, **changes):
 METHODS = {
     "compressed": (lambda w: compressed(w, True), compressed_config(True)),
     "compressed-zeros": (lambda w: compressed(w, False), compressed_config(False)),
+    "compressed-by-weight": (
+        lambda w: by_weight(lambda x: compressed(x, False), "weight_g_idx", w),
+        compressed_config(False, actorder="group"),
+    ),
     "fp8": (fp8, {"quant_method": "fp8", "weight_block_size": [16, 8]}),
     "gptq": (gptq, {"quant_method": "gptq", "bits": 4, "group_size": 16, "desc_act": False}),
+    "gptq-by-weight": (
+        lambda w: by_weight(gptq, "g_idx", w),
+        {"quant_method": "gptq", "bits": 4, "group_size": 16, "desc_act": True},
+    ),
+    "gptq-by-weight-in-order": (
+        gptq,
+        {"quant_method": "gptq", "bits": 4, "group_size": 16, "desc_act": True},
+    ),
     "gptq-8": (lambda w: gptq(w, 8), {"quant_method": "gptq", "bits": 8, "group_size": 16}),
     "gptq-64": (lambda w: gptq(w, 4, 64), {"quant_method": "gptq", "bits": 4, "group_size": 64}),
     "gptq-all": (lambda w: gptq(w, 4, w.shape[1]), {"quant_method": "gptq", "bits": 4, "group_size": -1}),
     "awq-64": (lambda w: awq(w, 64), {"quant_method": "awq", "bits": 4, "group_size": 64, "version": "gemm"}),
     "awq": (awq, {"quant_method": "awq", "bits": 4, "group_size": 16, "version": "gemm"}),
 }
-SMALL_GROUPS = [name for name in METHODS if not name.endswith("-64")]
+SMALL_GROUPS = [name for name in METHODS if not name.endswith(("-64", "-in-order"))]
 
 
 @pytest.fixture
@@ -214,13 +243,67 @@ def test_codes_take_the_memory_of_their_bits(method, bits, quantize, wide, folde
 
     model, held = load(folder)
 
-    layers = [
-        module for layer in model.layers for module in layer.modules() if isinstance(module, PackableLinear)
-    ]
+    layers = linears(model)
     weights = sum(parameter.numel() for name, parameter in wide.named_parameters() if "_proj" in name)
     group = 16 if bits == 8 else 64
     assert sum(layer.multiply.nbytes for layer in layers) == weights * bits // 8 + 8 * weights // group
     assert held == plain - 4 * weights + sum(layer.multiply.nbytes for layer in layers)
+
+
+@pytest.mark.parametrize("method", ["gptq-by-weight", "compressed-by-weight"])
+def test_codes_stay_where_groups_are_of_inputs_that_are_no_neighbours(method, quantize, folder, unfilled):
+    quantize(method)
+    shape = ModelShape.read(folder, ModelConfig())
+
+    whole, part = (filled(unfilled(folder, *place), folder, shape) for place in ((0, 1), (0, 2)))
+
+    assert {type(layer.multiply).__name__ for layer in linears(whole)} == {"ReorderedLinear"}
+    first = part.layers[0]
+    assert isinstance(first.self_attn.qkv_proj.multiply, ReorderedLinear), "all inputs are here"
+    assert not isinstance(first.mlp.down_proj.multiply, QuantizedLinear), (
+        "a part of the inputs has parts of groups"
+    )
+
+
+def test_inputs_in_order_are_not_reordered(quantize, folder):
+    quantize("gptq-by-weight-in-order")
+
+    model, _ = load(folder)
+
+    assert all(isinstance(layer.multiply, CpuQuantizedLinear) for layer in linears(model))
+
+
+@torch.inference_mode()
+def test_parts_of_a_layer_in_unlike_orders_are_read_as_plain_numbers(quantize, folder, oracle, monkeypatch):
+    ids, seeds = (torch.arange(33) * 5) % 67, iter(range(100))
+    pack, config = lambda w: by_weight(gptq, "g_idx", w, seed=next(seeds)), METHODS["gptq-by-weight"][1]
+    monkeypatch.setitem(METHODS, "unlike", (pack, config))
+    quantize("unlike")
+
+    torch.testing.assert_close(logits_of(folder, ids), oracle(ids[None]).logits[0], rtol=1e-4, atol=1e-4)
+    model, _ = load(folder)
+    kinds = [type(layer.multiply).__name__ for layer in linears(model)[:4]]
+    assert kinds == ["CpuLinear", "ReorderedLinear", "CpuLinear", "ReorderedLinear"]
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [
+        (torch.zeros(3, dtype=torch.int32), r"g_idx has shape \[3\], and the module has \d+ inputs"),
+        (torch.tensor([-1]), "g_idx holds -1; expected numbers of groups"),
+        (torch.tensor([900]), "do not fit groups of 16 inputs"),
+    ],
+)
+def test_an_index_of_groups_that_does_not_fit_is_named(index, words, quantize, folder):
+    made = quantize("gptq-by-weight")
+    name = "model.layers.0.mlp.up_proj.g_idx"
+    whole = made.tensors[name].clone()
+    whole[: len(index)] = index
+    made.tensors[name] = index if len(index) > 1 else whole
+    save_file(made.tensors, made.file, metadata={"format": "pt"})
+
+    with pytest.raises(CheckpointError, match=words):
+        load(folder)
 
 
 def test_symmetric_codes_keep_no_zeros():
@@ -231,6 +314,12 @@ def test_symmetric_codes_keep_no_zeros():
         tensor.fill_(value)
 
     assert codes.weight().zeros is None
+
+
+def linears(model):
+    return [
+        module for layer in model.layers for module in layer.modules() if isinstance(module, PackableLinear)
+    ]
 
 
 def assert_parts_are_those_of(oracle, folder, unfilled):
@@ -295,7 +384,7 @@ def test_experts_are_read_from_blocks_of_8_bit_floats(tmp_path):
 @pytest.mark.parametrize(
     ("method", "changes", "message"),
     [
-        ("gptq", {"desc_act": True}, "quantization_config.desc_act is True, and only False works"),
+        ("gptq", {"desc_act": 2}, "quantization_config.desc_act is 2, and only False works"),
         ("gptq", {"bits": 3}, "quantization_config.bits is 3; 4 and 8 work"),
         ("gptq", {"group_size": 0}, "group_size is 0; expected a whole number of at least 1, or -1"),
         ("gptq", {"group_size": 8}, "do not fit groups of 8 inputs"),
@@ -308,8 +397,8 @@ def test_experts_are_read_from_blocks_of_8_bit_floats(tmp_path):
         ("compressed", {"config_groups": {}}, "config_groups is {}; one group works"),
         (
             "compressed",
-            {"config_groups": compressed_config(True, actorder="group")["config_groups"]},
-            "actorder is 'group', and only None works",
+            {"config_groups": compressed_config(True, actorder="other")["config_groups"]},
+            "actorder is 'other', and only None works",
         ),
         ("fp8", {"weight_block_size": 16}, "weight_block_size is 16; expected two whole numbers"),
         ("fp8", {"weight_block_size": [16, 16]}, r"weight_scale_inv has shape .* asks for"),
