@@ -1,12 +1,13 @@
 """Deprecated metrics, for dashboards that still query them: made from their successors when somebody scrapes."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from paddock.engine.messages import EngineStats
 from paddock.server.metric_table import DEPRECATED, MODEL
 
 RENAMED = {
@@ -18,11 +19,8 @@ RENAMED = {
 }
 """Successor to old name, as families are named: without the _total of counters."""
 
-CONSTANT = {
-    "vllm:num_requests_swapped": 0.0,
-    "vllm:cpu_cache_usage_perc": 0.0,
-    "vllm:cpu_prefix_cache_hit_rate": -1.0,
-}
+NO_HITS = "vllm:cpu_prefix_cache_hit_rate"
+SWAPPED, SWAP_USAGE = "vllm:num_requests_swapped", "vllm:cpu_cache_usage_perc"
 HIT_RATE = "vllm:gpu_prefix_cache_hit_rate"
 THROUGHPUT = ("vllm:avg_prompt_throughput_toks_per_s", "vllm:avg_generation_throughput_toks_per_s")
 
@@ -30,8 +28,11 @@ THROUGHPUT = ("vllm:avg_prompt_throughput_toks_per_s", "vllm:avg_generation_thro
 class WithHidden(Collector):
     """A registry's families, and after them the deprecated ones in `names`."""
 
-    def __init__(self, shown: Collector, names: frozenset[str], model_name: str) -> None:
-        self._shown = shown
+    def __init__(
+        self, shown: Collector, names: frozenset[str], model_name: str, every: Sequence[EngineStats]
+    ) -> None:
+        """`every` has the last word of each engine."""
+        self._shown, self._every = shown, every
         self._names = names
         self._model_name = model_name
 
@@ -41,8 +42,13 @@ class WithHidden(Collector):
         for successor, old in RENAMED.items():
             if successor in families and _wire_name(old, families[successor]) in self._names:
                 yield _renamed(families[successor], old)
-        for name in CONSTANT.keys() & self._names:
-            yield self._of_model(name, CONSTANT[name])
+        values = {
+            NO_HITS: -1.0,
+            SWAPPED: sum(stats.num_swapped for stats in self._every),
+            SWAP_USAGE: sum(stats.swap_space_usage for stats in self._every) / max(1, len(self._every)),
+        }
+        for name in values.keys() & self._names:
+            yield self._of_model(name, values[name])
         if HIT_RATE in self._names:
             yield self._of_model(HIT_RATE, _hit_rate(families))
 

@@ -20,7 +20,7 @@ What `/metrics` of a server shows, under the names that dashboards and autoscale
 
 `model_name` is the first served name, `engine` the data-parallel rank. With `--api-server-count` every server answers
 with the totals of all. Histograms are scraped as `_bucket`, `_sum` and `_count`. Beside these there are the usual
-`process_` and `python_` series, with one API server."""
+`process_` series, of all processes but the engines' together, and with one API server the `python_` series."""
 
 _DEPRECATED = """\
 ## Deprecated

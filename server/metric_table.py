@@ -142,13 +142,13 @@ DEPRECATED: Mapping[str, Deprecated] = {
         "vllm:prefix_cache_hits_total / vllm:prefix_cache_queries_total",
     ),
     "vllm:cpu_prefix_cache_hit_rate": Deprecated(
-        Metric("gauge", "-1: no blocks are kept in host memory.", OLD), (0, 8), "nothing"
+        Metric("gauge", "-1: no prefix is looked for in host memory.", OLD), (0, 8), "nothing"
     ),
     "vllm:cpu_cache_usage_perc": Deprecated(
-        Metric("gauge", "0: no blocks are kept in host memory.", OLD), (0, 8), "nothing"
+        Metric("gauge", "Share of the swap space in use, 0 to 1; 0 without one.", OLD), (0, 8), "nothing"
     ),
     "vllm:num_requests_swapped": Deprecated(
-        Metric("gauge", "0: a request that lacks blocks is computed again.", OLD),
+        Metric("gauge", "Waiting requests whose blocks are in host memory.", OLD),
         (0, 8),
         "vllm:num_preemptions_total",
     ),
@@ -182,7 +182,7 @@ ABSENT: Mapping[str, str] = {
     "vllm:mm_cache_queries_total": _NO_MEDIA,
     "vllm:model_execute_time_milliseconds": _NOT_TIMED,
     "vllm:model_forward_time_milliseconds": _NOT_TIMED,
-    "vllm:request_params_best_of": "best_of is refused; see vllm:request_params_n",
+    "vllm:request_params_best_of": "vllm:request_params_n counts the answers that are generated",
     "vllm:spec_decode_draft_acceptance_rate": _NO_SPECULATION,
     "vllm:spec_decode_efficiency": _NO_SPECULATION,
     "vllm:spec_decode_num_accepted_tokens_per_pos_total": _NO_SPECULATION,

@@ -1,10 +1,10 @@
 """What one API server observes of its requests and of the engine, as Prometheus series."""
 
 import os
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.gc_collector import GCCollector
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
@@ -12,11 +12,14 @@ from prometheus_client.registry import Collector
 from paddock.engine.config import CacheConfig
 from paddock.engine.messages import EngineStats, Ready, RequestOutput
 from paddock.server.adapter_metric import WithAdapters
+from paddock.server.exposition import Exposition
 from paddock.server.generation.stream import Sequence
 from paddock.server.hidden_metrics import THROUGHPUT, WithHidden
 from paddock.server.metric_series import CACHE_INFO, Series, cache_labels
 from paddock.server.metric_table import DEPRECATED, hidden_names
 from paddock.server.metric_tally import Tally
+from paddock.server.process_metrics import WithProcesses
+from paddock.server.shared_series import SharedSeries
 
 FINISH_REASONS = ("stop", "length", "abort", "error")
 SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -41,6 +44,8 @@ class Metrics:
         self.every: list[Metrics] = [] if beside is None else beside.every
         """Of all the engines, this one's among them."""
         self.every.append(self)
+        self._exposition = Exposition()
+        self._shown = _with_the_servers_beside(self.registry)
         self.follows_steps = follows_steps
         self._model_name = model_name
         self._shown_hidden = shown_hidden
@@ -195,16 +200,18 @@ class Metrics:
 
     def render(self) -> bytes:
         """The Prometheus text form, of all API servers together where there are several."""
-        folder = os.environ.get(SHARED_FOLDER_VARIABLE)
-        shown: Collector = self.registry
-        if folder is not None:
-            # Series of a process (memory, open files) have no common value; they are left out.
-            shown = MultiProcessCollector(None, path=folder)  # type: ignore[no-untyped-call]
+        shown = self._shown
         if self.max_loras is not None:
             shown = WithAdapters(shown, self.max_loras, [each.stats for each in self.every])
         if self._shown_hidden:
-            shown = WithHidden(shown, self._shown_hidden, self._model_name)
-        return generate_latest(shown)
+            every = [each.stats for each in self.every]
+            shown = WithHidden(shown, self._shown_hidden, self._model_name, every)
+        return self._exposition.page(shown)
+
+
+def _with_the_servers_beside(registry: CollectorRegistry) -> Collector:
+    folder = os.environ.get(SHARED_FOLDER_VARIABLE)
+    return registry if folder is None else WithProcesses(SharedSeries(Path(folder)), Path(folder))
 
 
 def _new_registry() -> CollectorRegistry:

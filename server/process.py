@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import os
+import shutil
 import signal
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from paddock.engine.config import ServeConfig
 from paddock.engine.data_parallel.engines import Engines
 from paddock.engine.data_parallel.head import Head
 from paddock.engine.data_parallel.replicas import Replicas
+from paddock.engine.private_folder import private_folder
 from paddock.server.api_server import POLL_SECONDS, ApiServer
 from paddock.server.fleet import Fleet
 from paddock.server.listener import Listeners
@@ -95,8 +96,12 @@ async def _serve_by_many(
     addresses: dict[int, str],
     signals: "Signals",
 ) -> int:
-    with tempfile.TemporaryDirectory(prefix="paddock-metrics-") as folder:
-        fleet = Fleet.start(config, assets.model_path, listeners, addresses, Path(folder))
+    try:
+        metrics = private_folder()
+    except OSError as error:
+        raise StartError(f"the API servers' metrics: {error}.") from error
+    try:
+        fleet = Fleet.start(config, assets.model_path, listeners, addresses, metrics)
         signals.hand_to(fleet)
         watching = asyncio.create_task(_watch(engines, fleet.fail))
         try:
@@ -104,6 +109,8 @@ async def _serve_by_many(
         finally:
             watching.cancel()
             fleet.kill()
+    finally:
+        shutil.rmtree(metrics, ignore_errors=True)
 
 
 class Signals:

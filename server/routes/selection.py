@@ -19,6 +19,7 @@ from paddock.server.routes import (
     sleep,
     stored_responses,
     tokens,
+    worker_calls,
 )
 from paddock.server.routes.other_runner import TEXT_IS_ELSEWHERE, VECTORS_ARE_ELSEWHERE, refusing
 
@@ -46,7 +47,7 @@ def routers(
     if changes_adapters:
         chosen.append(adapters.router)
     if open_development:
-        chosen.append(development.router)
+        chosen += [development.router, worker_calls.router]
         if sleeps:
             chosen.append(sleep.router)
     return chosen

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from starlette.types import Scope
 
 from paddock.engine.messages import AddRequest
+from paddock.engine.step_seconds import PhaseSeconds
 from paddock.server.generation.format import TokenCount
 from paddock.server.generation.stream import Generation, Sequence
 
@@ -86,6 +87,13 @@ class RequestTrace:
         scheduled = min(max(arrival, min(sequence.scheduled for sequence in first)), first_token)
         last_token = max(sequence.last_token for sequence in self._sequences(self._last))
         return Times(arrival, scheduled, first_token, max(first_token, last_token))
+
+    def spent(self) -> PhaseSeconds | None:
+        """By the steps of the sequence that took longest; None for a search, which is many short ones."""
+        if self._first is not self._last:
+            return None
+        found = [each.spent for each in self._sequences(self._last) if each.spent is not None]
+        return max(found, key=lambda spent: spent.longest, default=None)
 
     def _sequences(self, generation: Generation | None) -> list[Sequence]:
         return [] if generation is None else generation.sequences

@@ -12,6 +12,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.types import Scope
 
 from paddock import __version__
+from paddock.engine.step_seconds import PhaseSeconds, StepSeconds
 from paddock.server.middleware.request_id import request_id_of
 from paddock.server.tracing.record import Asked, RequestTrace, Times
 
@@ -40,9 +41,13 @@ class RequestSpans:
                 _mark_failed(span, status)
             inside = set_span_in_context(span)
             generates = asked is not None and asked.first.pooling is None
+            of_steps = _by_phase(trace.spent())
             for phase in () if times is None else times.phases(trace.started, ended, generates=generates):
+                spent = of_steps.get(phase.name, {})
                 started = _nanoseconds(phase.started)
-                self._tracer.start_span(phase.name, inside, start_time=started).end(_nanoseconds(phase.ended))
+                self._tracer.start_span(phase.name, inside, attributes=spent, start_time=started).end(
+                    _nanoseconds(phase.ended)
+                )
         span.end(_nanoseconds(ended))
 
 
@@ -75,6 +80,9 @@ def _attributes(
         yield "gen_ai.response.finish_reasons", trace.ends
     if times is not None:
         yield from _of_times(times).items()
+    spent = trace.spent()
+    if spent is not None:
+        yield from _of_steps(spent.total).items()
 
 
 def _of_request(asked: Asked) -> Mapping[str, Value]:
@@ -112,6 +120,22 @@ def _of_times(times: Times) -> Mapping[str, Value]:
         "gen_ai.latency.time_in_model_inference": times.last_token - times.scheduled,
         "gen_ai.latency.e2e": times.last_token - times.arrival,
     }
+
+
+def _by_phase(spent: PhaseSeconds | None) -> Mapping[str, Mapping[str, Value]]:
+    """Attributes of those phases that are made of steps."""
+    if spent is None:
+        return {}
+    return {"prefill": _of_steps(spent.prefill), "decode": _of_steps(spent.decode)}
+
+
+def _of_steps(seconds: StepSeconds) -> Mapping[str, Value]:
+    """--collect-detailed-traces; absent is what it does not name."""
+    parts = {
+        "gen_ai.latency.time_in_model_forward": seconds.model,
+        "gen_ai.latency.time_in_model_execute": seconds.worker,
+    }
+    return {name: value for name, value in parts.items() if value is not None}
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -81,7 +81,9 @@ def monitored(
     scaling = {"maxReplicas": 3, "metrics": [{"type": "RequestsRunning", "target": 2}]}
     grows = inference_service("stories", cluster.model_uri, autoscaling=scaling, scheduler={"maxNumSeqs": 4})
     del grows["spec"]["replicas"]
-    stays = inference_service("chat", cluster.model_uri, scheduler={"maxNumSeqs": 2})
+    stays = inference_service(
+        "chat", cluster.model_uri, scheduler={"maxNumSeqs": 2}, lora={"enableLora": True}
+    )
     for manifest in (grows, stays):
         manifest["spec"]["model"]["servedModelName"] = ["tiny"]
     models = cluster.kubectl.in_namespace(NAMESPACE)

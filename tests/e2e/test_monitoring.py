@@ -26,7 +26,9 @@ from paddock.operator.metrics import Metrics, Vitals
 
 pytestmark = pytest.mark.long
 BOARDS = sorted(DASHBOARDS.glob("*.json"))
-FLAGS = ("--served-model-name", "tiny", "--max-num-seqs", "4", "--show-hidden-metrics-for-version", "0.9")
+FLAGS = (
+    "--served-model-name", "tiny", "--max-num-seqs", "4", "--show-hidden-metrics-for-version", "0.9", "--enable-lora",
+)  # fmt: skip
 WINDOWS = re.compile(r"\[(?:5m|10m|15m|30m|1h|6h)\]")
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from otlp_receiver import OtlpReceiver
+from otlp_receiver import OtlpReceiver, attributes_of
 from serving import TINY_MODEL, Serve, failed_start
 from waiting import until
 
 LONG = {"prompt": "once upon a time", "max_tokens": 600, "ignore_eos": True, "stream": True}
+IN_MODEL, IN_WORKER = "gen_ai.latency.time_in_model_forward", "gen_ai.latency.time_in_model_execute"
 SHORT = {"prompt": "once upon a time", "max_tokens": 3, "ignore_eos": True}
 
 
@@ -50,6 +51,7 @@ def collector() -> Iterator[OtlpReceiver]:
 @pytest.fixture
 def many(tmp_path: Path, collector: OtlpReceiver) -> Iterator[Serve]:
     flags = ("--api-server-count", "3", "--otlp-traces-endpoint", collector.endpoint)
+    flags += ("--collect-detailed-traces", "all")
     with Serve(tmp_path / "log", *flags, environ={"PADDOCK_API_KEY": ""}) as serve:
         yield serve
 
@@ -84,6 +86,7 @@ def test_api_servers_share_the_port_the_engine_the_totals_the_collector_and_the_
         assert value(totals, "generation_tokens_total") == 36
         assert value(totals, "time_to_first_token_seconds_count") == 12
         assert value(totals, "num_requests_running") == 0
+        assert "\nprocess_resident_memory_bytes " in totals
         client.close()
 
     with ThreadPoolExecutor(6) as pool:
@@ -99,6 +102,11 @@ def test_api_servers_share_the_port_the_engine_the_totals_the_collector_and_the_
     # What was left when they ended was sent first.
     assert len(collector.requests) == 12 + 6
     assert {len(collector.inside(request)) for request in collector.requests} == {5}
+    for request in collector.requests:
+        told = attributes_of(request)
+        assert 0 < told[IN_MODEL] < told[IN_WORKER] < told["gen_ai.latency.time_in_model_inference"] + 0.01
+        prefill, decode = (attributes_of(collector.inside(request)[at]) for at in (2, 3))
+        assert prefill[IN_WORKER] + decode[IN_WORKER] == pytest.approx(told[IN_WORKER])
     assert {service["service.name"] for service in collector.services} == {"paddock"}
 
 

@@ -91,7 +91,8 @@ def test_deprecated_metrics_are_hidden_and_come_back_by_release() -> None:
 
 def test_a_metric_that_came_back_says_what_its_successor_says() -> None:
     metrics = Metrics("tiny", shown_hidden=hidden_names("0.3"))
-    metrics.of_engine(1).observe_step(EngineStats(2, 1, 0.25, 10, 5, 1, 7, 1))
+    step = EngineStats(2, 1, 0.25, 10, 5, 1, 7, 1, num_swapped=3, swap_space_usage=0.5)
+    metrics.of_engine(1).observe_step(step)
     metrics.observe_throughput(20.0, 10.0)
     found = families(metrics.render().decode())
 
@@ -107,6 +108,8 @@ def test_a_metric_that_came_back_says_what_its_successor_says() -> None:
     assert values["vllm:gpu_cache_usage_perc", "1"] == 0.25
     assert values["vllm:gpu_prefix_cache_hits_total", "1"] == 5
     assert values["vllm:gpu_prefix_cache_hit_rate", ""] == 0.5
+    assert values["vllm:num_requests_swapped", ""] == 3
+    assert values["vllm:cpu_cache_usage_perc", ""] == 0.25, "of two engines, one of which keeps nothing"
     assert values["vllm:avg_prompt_throughput_toks_per_s", ""] == 20
     assert values["vllm:avg_generation_throughput_toks_per_s", ""] == 10
     assert values["vllm:time_in_queue_requests_count", ""] == 0
