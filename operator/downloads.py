@@ -9,10 +9,12 @@ from typing import Any
 import aiohttp
 
 from paddock.operator.diagnosis import is_downloading
+from paddock.operator.page import page
 
 Body = Mapping[str, Any]
-_TIMEOUT = aiohttp.ClientTimeout(total=2)
+_SECONDS = 2.0
 _ASKED = 8
+_LINE_BYTES = 1024
 _LINE_CHARACTERS = 120
 
 
@@ -21,7 +23,7 @@ async def downloads_of(pods: Sequence[Body]) -> dict[str, str]:
     loading = [pod for pod in pods if is_downloading(pod)]
     if not loading:
         return {}
-    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+    async with aiohttp.ClientSession() as session:
         lines = await asyncio.gather(*(_ask(session, pod) for pod in loading[:_ASKED]))
     return {pod["metadata"]["name"]: line for pod, line in zip(loading, lines, strict=False)}
 
@@ -31,8 +33,7 @@ async def _ask(session: aiohttp.ClientSession, pod: Body) -> str:
     [port] = pod["spec"]["containers"][0]["ports"]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port['containerPort']}/"
     try:
-        async with session.get(url, allow_redirects=False) as answer:
-            text = (await answer.content.read(1024)).decode(errors="replace")
+        text = await page(session, url, _LINE_BYTES, _SECONDS)
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return "downloading"
     return "".join(filter(str.isprintable, text))[:_LINE_CHARACTERS] or "downloading"

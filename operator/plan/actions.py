@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from paddock.operator.plan.adapter_keeper import wanted_adapters
 from paddock.operator.plan.blueprint import Blueprint
 from paddock.operator.plan.companions import companions, surplus
+from paddock.operator.plan.fetched_adapters import WANTED_ADAPTERS
 from paddock.operator.plan.group import stateful_set
 from paddock.operator.plan.group_secret import IssueSecret, issue
 from paddock.operator.plan.network_policy import Isolation
@@ -48,7 +50,15 @@ class Delete:
     note: Note | None = None
 
 
-Action = Apply | Delete | IssueSecret
+@dataclass(frozen=True)
+class Annotate:
+    """Sets annotations of the pod of this uid, and nothing else of it."""
+
+    metadata: Mapping[str, Any]
+    note: Note | None = None
+
+
+Action = Apply | Delete | IssueSecret | Annotate
 AUTOSCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
 
 
@@ -74,9 +84,30 @@ def plan(
             actions.append(Apply(stateful_set(blueprint, index, template), live))
     for step in steps:
         actions.extend(_act(step, blueprint, seen, template))
+    actions.extend(_lists_of_adapters(blueprint, seen))
     if not steps and all(group.available for group in seen.groups()):
         actions.extend(_stop(pod, blueprint) for pod in seen.abandoned())
     return actions + [each for each in unwanted if each.kind not in AUTOSCALERS]
+
+
+def withdrawal(seen: Snapshot, revision: str) -> list[Delete]:
+    """Ends the groups of a revision whose model turned out too large while it was downloaded; one that serves stays."""
+    going = [
+        body
+        for index, body in sorted(seen.stateful_sets.items())
+        if revision_label(body) == revision and not any(pod.ready for pod in seen.pods_of(index))
+    ]
+    return [
+        _remove(
+            {"kind": "StatefulSet", **body},
+            Note(
+                "ModelDoesNotFit",
+                "Delete",
+                f"Removed group {body['metadata']['name']}: its model does not fit",
+            ),
+        )
+        for body in going
+    ]
 
 
 def rollout_steps(blueprint: Blueprint, seen: Snapshot) -> list[Step]:
@@ -104,9 +135,37 @@ def current_template(blueprint: Blueprint, seen: Snapshot, rendering: Rendering)
             template: Mapping[str, Any] = live["spec"]["template"]
             recorded = Rendering.recorded(template)
             if recorded is None or recorded.version != rendering.version:
-                return template
+                return _with_annotations(template, wanted_adapters(blueprint))
             return pod_template(blueprint, recorded)
     return pod_template(blueprint, rendering)
+
+
+def _with_annotations(template: Mapping[str, Any], more: Mapping[str, str]) -> Mapping[str, Any]:
+    meta = template["metadata"]
+    return (
+        {**template, "metadata": {**meta, "annotations": {**meta.get("annotations", {}), **more}}}
+        if more
+        else template
+    )
+
+
+def _lists_of_adapters(blueprint: Blueprint, seen: Snapshot) -> list[Annotate]:
+    """For running pods; those to come have it from their template."""
+    wanted = wanted_adapters(blueprint)
+    return [
+        Annotate(
+            {
+                "name": pod.name,
+                "namespace": blueprint.service.namespace,
+                "uid": pod.uid,
+                "annotations": wanted,
+            },
+            Note("AdaptersChanging", "Load", f"Telling pod {pod.name} which adapters to serve"),
+        )
+        for pod in seen.pods
+        if wanted and pod.revision == blueprint.revision and not pod.stopping
+        if pod.wanted_adapters != wanted[WANTED_ADAPTERS]
+    ]
 
 
 def _act(step: Step, blueprint: Blueprint, seen: Snapshot, template: Mapping[str, Any]) -> list[Action]:

@@ -1,4 +1,4 @@
-"""`spec.lora.adapters`: their volumes in the pod, and the serve arguments that name them. Pure."""
+"""`spec.lora.adapters` that are mounted: their volumes in the pod, and the serve arguments that name them. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from paddock.operator.adapters import ADAPTERS, ADAPTERS_PATH, Adapter
+from paddock.operator.adapters import ADAPTER_SOURCE, ADAPTERS, ADAPTERS_PATH, Adapter
 from paddock.operator.plan.host_paths import HostPathPolicy
 from paddock.operator.plan.model_source import ModelSource, model_source
 
@@ -33,7 +33,7 @@ class AdapterVolume:
 
 
 def adapter_volumes(adapters: Sequence[Adapter], host_paths: HostPathPolicy) -> tuple[AdapterVolume, ...]:
-    """Raises Refusal for an address that cannot be mounted here."""
+    """Of those that are mounted. Raises Refusal for an address that cannot be mounted here."""
     return tuple(
         AdapterVolume(
             index,
@@ -41,20 +41,34 @@ def adapter_volumes(adapters: Sequence[Adapter], host_paths: HostPathPolicy) -> 
             model_source(adapter.uri, host_paths, f"spec.lora.adapters[{index}].uri"),
         )
         for index, adapter in enumerate(adapters)
+        if not adapter.is_fetched
     )
 
 
 def with_adapters(spec: Mapping[str, Any], adapters: Sequence[Adapter]) -> Mapping[str, Any]:
-    """The spec as the engine's groups say the same: adapters are modules with a path."""
-    if not adapters:
+    """The spec as the engine's groups say the same: adapters that are mounted are modules with a path."""
+    if "lora" not in spec:
         return spec
-    lora = {key: value for key, value in spec["lora"].items() if key != ADAPTERS}
+    own = (ADAPTERS, ADAPTER_SOURCE)
+    lora = {key: value for key, value in (spec["lora"] or {}).items() if key not in own}
+    if not adapters:
+        return {**spec, "lora": lora}
     frontend = spec.get("frontend") or {}
-    modules = [{"name": adapter.name, "path": _folder(adapter.name)} for adapter in adapters]
+    mounted = [adapter for adapter in adapters if not adapter.is_fetched]
+    modules = [{"name": adapter.name, "path": _folder(adapter.name)} for adapter in mounted]
+    named = {"loraModules": [*(frontend.get("loraModules") or ()), *modules]} if modules else {}
+    return {**spec, "lora": {"enableLora": True, **lora}, "frontend": {**frontend, **named}}
+
+
+def without_fetched(spec: Mapping[str, Any], adapters: Sequence[Adapter]) -> Mapping[str, Any]:
+    """The spec as far as pods are made of it: adapters that are fetched come and go without a new one."""
+    names = {adapter.name for adapter in adapters if adapter.is_fetched}
+    if not names:
+        return spec
+    lora = spec["lora"]
     return {
         **spec,
-        "lora": {"enableLora": True, **lora},
-        "frontend": {**frontend, "loraModules": [*(frontend.get("loraModules") or ()), *modules]},
+        "lora": {**lora, ADAPTERS: [each for each in lora[ADAPTERS] if each["name"] not in names]},
     }
 
 

@@ -6,13 +6,21 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from paddock.engine.config import ServeConfig, Sourced, SpecError, group_schemas, read_spec, to_argv
-from paddock.operator.plan.adapter_volumes import AdapterVolume, adapter_volumes, with_adapters
+from paddock.operator.adapters import Adapters
+from paddock.operator.plan.adapter_volumes import (
+    AdapterVolume,
+    adapter_volumes,
+    with_adapters,
+    without_fetched,
+)
 from paddock.operator.plan.configuration import configuration
+from paddock.operator.plan.fetched_adapters import FetchedAdapters, fetched_adapters, fetches
 from paddock.operator.plan.host_paths import HostPathPolicy
 from paddock.operator.plan.layout import Layout, layout
 from paddock.operator.plan.memory import memory_plan
@@ -20,6 +28,7 @@ from paddock.operator.plan.model_download import ModelDownload, model_download
 from paddock.operator.plan.model_source import ModelSource, model_source
 from paddock.operator.plan.refusal import Refusal
 from paddock.operator.plan.revision import revision_of
+from paddock.operator.plan.survey import Survey
 from paddock.operator.resource import MODEL_PATH, InferenceService, OperatorSpec, operator_spec_schema
 from paddock.operator.source import DOWNLOADED
 
@@ -56,20 +65,32 @@ class Blueprint:
     memory: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     adapters: tuple[AdapterVolume, ...] = ()
+    fetched: FetchedAdapters | None = None
+    """None where pods cannot take adapters while they run."""
 
     @classmethod
-    def of(cls, service: InferenceService, host_paths: HostPathPolicy, accelerator: str = "") -> Blueprint:
+    def of(
+        cls,
+        service: InferenceService,
+        host_paths: HostPathPolicy,
+        accelerator: str = "",
+        surveys: Mapping[str, Survey] = MappingProxyType({}),
+    ) -> Blueprint:
         """Raises Refusal, naming every field at fault, for a spec that passed the schema and cannot be
-        served. `accelerator`: resource of which a rank takes one, where the spec does not say.
+        served. `accelerator`: resource of which a rank takes one, where the spec does not say. `surveys`: what pods
+        read of the model's files, by revision.
         """
         spec = _validated(service.operator_spec)
         warnings: list[str] = []
         given = _serve_config(service, warnings.append)
         config, secrets = given.config, _secrets(service.spec)
+        adapters = _adapters(service, config)
         model = service.spec.get("model") or {}
         cut = layout(config, spec, accelerator)
-        revision = revision_of(service.spec, spec_schema(), cut.nodes)
-        memory = memory_plan(config, cut, spec, service, accelerator, revision)
+        fetched = _fetched(service, adapters, config, secrets.get(_HUB_TOKEN), host_paths)
+        of_pods = without_fetched(service.spec, adapters.adapters or ())
+        revision = revision_of(of_pods, spec_schema(), cut.nodes, fetches_adapters=fetched is not None)
+        memory = memory_plan(config, cut, spec, service, accelerator, revision, surveys.get(revision))
         return cls(
             service=service,
             spec=spec,
@@ -88,7 +109,8 @@ class Blueprint:
             ),
             memory=memory,
             warnings=tuple(warnings),
-            adapters=_adapters(service, config, host_paths),
+            adapters=adapter_volumes(adapters.adapters or (), host_paths),
+            fetched=fetched,
         )
 
 
@@ -108,7 +130,7 @@ def _validated(read: Callable[[], Read], where: str = "spec") -> Read:
 
 def _serve_config(service: InferenceService, warn: Callable[[str], None]) -> Sourced:
     try:
-        spec = with_adapters(service.spec, _validated(service.adapters, _LORA))
+        spec = with_adapters(service.spec, _validated(service.adapters, _LORA).adapters or ())
         given = read_spec(spec, model_path=MODEL_PATH, warn=warn)
     except SpecError as error:
         raise Refusal(
@@ -126,18 +148,38 @@ def _arguments(service: InferenceService, config: ServeConfig) -> tuple[str, ...
     return (*named, *to_argv(config.model_copy(update={"model": of_folder})))
 
 
-def _adapters(
-    service: InferenceService, config: ServeConfig, host_paths: HostPathPolicy
-) -> tuple[AdapterVolume, ...]:
-    adapters = _validated(service.adapters, _LORA)
-    for adapter in adapters:
+def _adapters(service: InferenceService, config: ServeConfig) -> Adapters:
+    """Raises Refusal for a name that something else has."""
+    found = _validated(service.adapters, _LORA)
+    modules = {module["name"] for module in (service.spec.get("frontend") or {}).get("loraModules") or ()}
+    for adapter in found.adapters or ():
+        if adapter.name in modules:
+            raise Refusal(
+                "InvalidSpec",
+                f"spec.lora.adapters: {adapter.name} is in spec.frontend.loraModules, too; name it once",
+            )
         if adapter.name in (config.model.served_model_name or (service.name,)):
             raise Refusal(
                 "InvalidSpec",
                 f"spec.lora.adapters: {adapter.name} is the name of the model; requests choose by name, so give the adapter "
                 "another",
             )
-    return adapter_volumes(adapters, host_paths)
+    return found
+
+
+def _fetched(
+    service: InferenceService,
+    adapters: Adapters,
+    config: ServeConfig,
+    token: Mapping[str, str] | None,
+    host_paths: HostPathPolicy,
+) -> FetchedAdapters | None:
+    if not fetches(service.spec.get("lora") or {}, adapters):
+        return None
+    uri = str((service.spec.get("model") or {}).get("uri", ""))
+    port = config.frontend.port or DEFAULT_PORT
+    of_model = _validated(service.source)
+    return fetched_adapters(adapters, uri, of_model, token, service.namespace, host_paths, port)
 
 
 def _source(

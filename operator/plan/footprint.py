@@ -1,7 +1,7 @@
 """What a model takes of its devices' memory: by its configuration before it is loaded, as measured after. Pure.
 
-The operator does not open models. Of a configuration it knows what `spec.model.hfOverrides` states; a replica that serves
-reports what it holds.
+The operator does not open models. Of a configuration it knows what `spec.model.hfOverrides` states and what a pod read in
+the model's files before it downloaded them; a replica that serves reports what it holds.
 """
 
 from __future__ import annotations
@@ -14,10 +14,17 @@ from typing import Any
 
 from paddock.engine.config import ServeConfig
 from paddock.operator.plan.held_codes import PLAIN, Matrix, held_codes
+from paddock.operator.plan.survey import Survey
 from paddock.operator.resource import InferenceService
 
 _REPORTED = "reported by pod "
+_READ = "read in the model's config.json"
+_COUNTED = "counted in the headers of the weights, of which the engine may leave some out"
 _BYTES = {"float": 4, "float32": 4, "bfloat16": 2, "float16": 2, "half": 2}
+_FLOATS = ("F64", "F32", "F16", "BF16")
+_STORED_BYTES = {"F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1, "BOOL": 1, "I16": 2, "I32": 4, "I64": 8}
+"""Types of safetensors, and what an element of those takes that no --dtype changes."""
+
 _QUERY_NORMS = {"Qwen3ForCausalLM", "Qwen3MoeForCausalLM"}
 _QKV_BIASES = {"Qwen2ForCausalLM"}
 _ARCHITECTURES = {
@@ -38,15 +45,64 @@ class Footprint:
     tokens: int | None = None
     """That the caches of a replica hold, where it says so itself."""
 
+    @property
+    def is_read(self) -> bool:
+        """Whether a pod read it in the model's files."""
+        return self.basis in (_READ, _COUNTED)
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the engine holds just that. Of an unknown architecture it may hold less, and no cache is known."""
+        return self.basis != _COUNTED
+
 
 def stated(config: ServeConfig, *, on_cpus: bool) -> Footprint | None:
-    """By the configuration that the spec states; None where it states too little or the formula is not this one.
+    """By the configuration that the spec states; None where it states too little."""
+    return _computed(config, config.model.hf_overrides, "spec.model.hfOverrides", on_cpus=on_cpus)
+
+
+def surveyed(config: ServeConfig, survey: Survey, *, on_cpus: bool) -> Footprint | None:
+    """By the model's files. None where neither their configuration nor their headers tell enough."""
+    fields = {**survey.config, **config.model.hf_overrides}
+    try:
+        return _computed(config, fields, _READ, on_cpus=on_cpus) or _counted(config, fields, survey)
+    except (TypeError, ValueError, AttributeError, ArithmeticError):
+        return None  # a configuration that the server will refuse in its own words
+
+
+def recalled(plan: Mapping[str, Any], key: str) -> Footprint | None:
+    """What a pod read before, as status.plan keeps it."""
+    if plan.get("key") != key or plan.get("basis") not in (_READ, _COUNTED):
+        return None
+    return Footprint(plan["weightBytes"], plan.get("kvBytesPerToken", 0), plan["basis"])
+
+
+def _counted(config: ServeConfig, fields: Mapping[str, Any], survey: Survey) -> Footprint | None:
+    """All weights in the element type that they are loaded in; None where they are rounded, or of an unknown type."""
+    size = _element_bytes(config, fields)
+    if (
+        size is None
+        or _shares_experts(config)
+        or config.model.quantization
+        or fields.get("quantization_config")
+        or not survey.elements
+    ):
+        return None
+    widths = _STORED_BYTES | dict.fromkeys(_FLOATS, size)
+    if not survey.elements.keys() <= widths.keys():
+        return None
+    return Footprint(sum(widths[dtype] * count for dtype, count in survey.elements.items()), 0, _COUNTED)
+
+
+def _computed(
+    config: ServeConfig, fields: Mapping[str, Any], basis: str, *, on_cpus: bool
+) -> Footprint | None:
+    """None where `fields` are too few or the formula is not this one.
 
     Decoders with rotary positions, grouped query attention and gated feed-forward layers, or experts of them.
     """
-    fields = config.model.hf_overrides
     size = _element_bytes(config, fields)
-    if size is None or not _is_covered(fields):
+    if size is None or _shares_experts(config) or not _is_covered(fields):
         return None
     codes = held_codes(config, fields, on_cpus=on_cpus, has_experts=_experts(fields) > 0)
     if codes is None:
@@ -56,22 +112,33 @@ def stated(config: ServeConfig, *, on_cpus: bool) -> Footprint | None:
     width = int(fields.get("head_dim") or int(fields["hidden_size"]) // heads)
     # Ranks past the number of key-value heads hold copies.
     held = layers * 2 * max(kv_heads, config.parallel.tensor_parallel_size) * width
-    element = 1 if config.cache.kv_cache_dtype.startswith("fp8") else size
+    element = _BYTES.get(str(config.model.override_attention_dtype), size)
+    if config.cache.kv_cache_dtype.startswith("fp8"):
+        element = 1
     if config.cache.kv_cache_dtype == "bfloat16":
         element = 2
     weights = _parameters(fields, heads, kv_heads, width) * size
     if codes is not PLAIN:
         head = (int(fields["hidden_size"]), int(fields["vocab_size"]))
         weights -= codes.saved_bytes(layers * _linear_layers(fields, heads, kv_heads, width), head, size)
-    return Footprint(weights, held * element, "spec.model.hfOverrides")
+    return Footprint(weights, held * element, basis)
+
+
+def _shares_experts(config: ServeConfig) -> bool:
+    """An engine then holds a share of the experts, which only its own report tells."""
+    return config.parallel.enable_expert_parallel and config.parallel.data_parallel_size > 1
 
 
 def report_key(config: ServeConfig, service: InferenceService) -> str:
     """Of what the figures depend on: a report made under another key says nothing of this spec."""
     parallel, model = config.parallel, config.model
+    given = service.spec.get("model") or {}
+    source = given.get("source") or {}
     parts = (
-        (service.spec.get("model") or {}).get("uri"), model.dtype, model.quantization, model.hf_overrides,
+        given.get("uri"), model.dtype, model.quantization, model.hf_overrides,
         config.cache.kv_cache_dtype, parallel.tensor_parallel_size, parallel.pipeline_parallel_size,
+        *filter(None, [model.override_attention_dtype, model.revision, source.get("sha256")]),
+        *([parallel.data_parallel_size] if _shares_experts(config) else ()),
     )  # fmt: skip
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
 

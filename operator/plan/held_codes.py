@@ -63,6 +63,9 @@ def held_codes(
         return PLAIN
     if stored.get("quant_method") not in ("gptq", "awq"):
         return None
+    if stored.get("desc_act") and config.parallel.tensor_parallel_size > 1:
+        # Ranks that split a layer's inputs make plain numbers of its codes.
+        return None
     return _stored(stored) if on_cpus and config.model.dtype in _WITH_KERNEL else PLAIN
 
 

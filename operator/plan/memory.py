@@ -12,16 +12,25 @@ from decimal import Decimal
 from typing import Any
 
 from paddock.engine.config import ServeConfig
-from paddock.operator.plan.footprint import Footprint, report_key, reported, stated
+from paddock.operator.plan.footprint import (
+    Footprint,
+    recalled,
+    report_key,
+    reported,
+    stated,
+    surveyed,
+)
 from paddock.operator.plan.layout import Layout, devices_per_pod
-from paddock.operator.plan.refusal import Refusal
+from paddock.operator.plan.refusal import ModelDoesNotFit, Refusal
+from paddock.operator.plan.survey import Survey
 from paddock.operator.quantities import amount
 from paddock.operator.resource import InferenceService, OperatorSpec
 
 _MEMORY_LABEL, _PRODUCT_LABEL = "nvidia.com/gpu.memory", "nvidia.com/gpu.product"
 _DEFAULT_BLOCK_TOKENS = 16
 _UNKNOWN = (
-    "weights and cache are known when a replica has loaded the model: the operator does not open its files"
+    "weights and cache are known when a replica has loaded the model: the operator does not open its files, and a pod "
+    "reads ahead only in those of hf://, s3:// and https:// models"
 )
 
 
@@ -48,7 +57,7 @@ def device_memory(spec: OperatorSpec) -> DeviceMemory | None:
 
 def check_fit(config: ServeConfig, footprint: Footprint | None, memory: DeviceMemory | None) -> None:
     """Raises Refusal with the arithmetic when the weights, or one sequence of the longest context, cannot fit."""
-    if footprint is None:
+    if footprint is None or not footprint.is_bound:
         return
     if memory is not None:
         _check_weights(config, footprint, memory)
@@ -65,9 +74,9 @@ def check_fit(config: ServeConfig, footprint: Footprint | None, memory: DeviceMe
 
 def _check_weights(config: ServeConfig, footprint: Footprint, memory: DeviceMemory) -> None:
     ranks, usable = _ranks(config), _usable(config, memory)
-    share = footprint.weight_bytes / ranks
-    if share <= usable:
+    if _device_weights(config, footprint) <= ranks * usable:
         return
+    share = footprint.weight_bytes / ranks
     dealt = f", {_gb(share)} on each of {ranks} ranks" if ranks > 1 else ""
     raise Refusal(
         "DoesNotFit",
@@ -88,7 +97,7 @@ def tokens_per_engine(config: ServeConfig, footprint: Footprint, memory: DeviceM
     if cache.kv_cache_memory_bytes is not None:
         room = cache.kv_cache_memory_bytes * _ranks(config)
     elif memory is not None:
-        room = _usable(config, memory) * _ranks(config) - footprint.weight_bytes
+        room = _usable(config, memory) * _ranks(config) - _device_weights(config, footprint)
     else:
         return None
     return max(0, room // footprint.kv_bytes_per_token // block * block)
@@ -101,16 +110,22 @@ def memory_plan(
     service: InferenceService,
     accelerator: str,
     revision: str,
+    survey: Survey | None = None,
 ) -> dict[str, Any]:
     """`status.plan` of a spec that can fit; what is not known is left out, and `basis` says why. Raises Refusal.
 
-    What a replica of the same model and sizes has reported stands before what is computed.
+    What a replica of the same model and sizes has reported stands before what is computed. `survey`: what a pod of the
+    revision read in the model's files.
     """
     memory, key = device_memory(spec), report_key(config, service)
     devices = devices_per_pod(spec, cut, accelerator)
-    footprint = reported(service.status.get("plan") or {}, key, revision)
-    footprint = footprint or stated(config, on_cpus=devices == 0)
-    check_fit(config, footprint, memory)
+    before, on_cpus = service.status.get("plan") or {}, devices == 0
+    footprint = (
+        reported(before, key, revision)
+        or (surveyed(config, survey, on_cpus=on_cpus) if survey else None)
+        or recalled(before, key)
+        or stated(config, on_cpus=on_cpus)
+    )
     plan: dict[str, Any] = {
         "podsPerReplica": cut.nodes,
         "gpusPerPod": devices,
@@ -123,15 +138,27 @@ def memory_plan(
         computed = None if engine is None else engine * config.parallel.data_parallel_size
         plan |= {
             "weightBytes": footprint.weight_bytes,
-            "kvBytesPerToken": footprint.kv_bytes_per_token,
+            "kvBytesPerToken": footprint.kv_bytes_per_token if footprint.is_bound else None,
             "kvTokensPerReplica": computed if footprint.tokens is None else footprint.tokens,
             "basis": footprint.basis,
         }
-    return {name: value for name, value in plan.items() if value is not None}
+    known = {name: value for name, value in plan.items() if value is not None}
+    try:
+        check_fit(config, footprint, memory)
+    except Refusal as refusal:
+        if footprint is not None and footprint.is_read:
+            raise ModelDoesNotFit(refusal, known, revision) from None
+        raise
+    return known
 
 
 def _ranks(config: ServeConfig) -> int:
     return config.parallel.tensor_parallel_size * config.parallel.pipeline_parallel_size
+
+
+def _device_weights(config: ServeConfig, footprint: Footprint) -> int:
+    """Bytes over all ranks, at least: layers that stay in host memory come through buffers, which are not counted."""
+    return max(0, footprint.weight_bytes - int(config.cache.cpu_offload_gb * 2**30) * _ranks(config))
 
 
 def _usable(config: ServeConfig, memory: DeviceMemory) -> int:
@@ -148,7 +175,7 @@ def _room(config: ServeConfig, footprint: Footprint, memory: DeviceMemory | None
     if cache.kv_cache_memory_bytes is not None:
         return f"kvCacheMemoryBytes is {cache.kv_cache_memory_bytes}{each}"
     assert memory is not None, "else no limit is known"
-    weights = _gb(footprint.weight_bytes / ranks)
+    weights = _gb(_device_weights(config, footprint) / ranks)
     return f"a device has {_budget(config, memory)}, and the weights take {weights} of it{each}"
 
 

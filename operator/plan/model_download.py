@@ -41,7 +41,7 @@ class ModelDownload:
 
     def stored(self, default_cache: str) -> ModelSource:
         """The model as the server finds it once it is downloaded. `default_cache`: address, empty for none."""
-        volume, folder = _cache_volume(default_cache if self.cache is None else self.cache, self.namespace)
+        volume, folder = cache_volume(default_cache if self.cache is None else self.cache, self.namespace)
         return ModelSource(volume, posixpath.join(folder, self.entry, "model"))
 
 
@@ -55,8 +55,7 @@ def model_download(
 ) -> ModelDownload:
     """`token`: {name, key} of the hub's token. Raises Refusal for a cache that is not allowed."""
     scheme = uri.partition("://")[0]
-    if source.cache and source.cache.startswith("file://"):
-        host_paths.check(_host_folder(source.cache), "spec.model.source.cache")
+    check_cache(source.cache, host_paths, "spec.model.source.cache")
     needed = _needed_files(config) if scheme == "hf" else ()
     checksum = ("--sha256", source.sha256) if source.sha256 else ()
     secret = token if scheme == "hf" else source.model_dump(include={"credentials_secret_ref"})
@@ -65,11 +64,19 @@ def model_download(
     return ModelDownload(
         uri=uri,
         namespace=namespace,
-        entry=_entry_name(uri, identity),
+        entry=entry_name(uri, identity),
         arguments=(*checksum, *(("--", *needed) if needed else ())),
         variables=(*_endpoint(scheme, source), *_credentials(scheme, source, token)),
         cache=source.cache,
     )
+
+
+def check_cache(cache: str | None, host_paths: HostPathPolicy, field: str) -> None:
+    """Raises Refusal for an address, which stands in `field`, that is not allowed."""
+    if cache and cache.startswith("file://"):
+        if ".." in unquote(cache).split("/"):
+            raise Refusal("InvalidSpec", f"{field}: {cache} must not contain ..")
+        host_paths.check(_host_folder(cache), field)
 
 
 def _needed_files(config: ServeConfig) -> tuple[str, ...]:
@@ -86,7 +93,7 @@ def _needed_files(config: ServeConfig) -> tuple[str, ...]:
     return tuple(to_argv(chosen))
 
 
-def _entry_name(uri: str, identity: list[Any]) -> str:
+def entry_name(uri: str, identity: list[Any]) -> str:
     """Readable, and another one for whatever makes another model."""
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:_DIGEST_CHARACTERS]
     words = re.sub(r"[^a-z0-9.]+", "-", uri.partition("://")[2].lower())[-_ENTRY_CHARACTERS:].strip("-.")
@@ -103,12 +110,14 @@ def _credentials(scheme: str, source: Source, token: Mapping[str, str] | None) -
         return [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": dict(token)}}]
     if source.credentials_secret_ref is None:
         return []
-    given = {"AWS_ENDPOINT_URL"} if source.endpoint else set()
+    return s3_credentials(source.credentials_secret_ref.name, source.endpoint)
+
+
+def s3_credentials(secret: str, endpoint: str | None) -> list[dict[str, Any]]:
+    """Of an S3 client. The Secret tells the endpoint, too, unless `endpoint` does."""
+    given = {"AWS_ENDPOINT_URL"} if endpoint else set()
     return [
-        {
-            "name": key,
-            "valueFrom": {"secretKeyRef": _reference(source.credentials_secret_ref.name, key, needed)},
-        }
+        {"name": key, "valueFrom": {"secretKeyRef": _reference(secret, key, needed)}}
         for key, needed in _S3_KEYS.items()
         if key not in given
     ]
@@ -118,7 +127,7 @@ def _reference(secret: str, key: str, needed: bool) -> dict[str, Any]:
     return {"name": secret, "key": key} | ({} if needed else {"optional": True})
 
 
-def _cache_volume(address: str, namespace: str) -> tuple[dict[str, Any], str]:
+def cache_volume(address: str, namespace: str) -> tuple[dict[str, Any], str]:
     """The volume, and the folder in it. Namespaces share no folder of a node: one could put a model in another's."""
     scheme, _, rest = address.partition("://")
     if scheme == "pvc":
@@ -131,7 +140,4 @@ def _cache_volume(address: str, namespace: str) -> tuple[dict[str, Any], str]:
 
 
 def _host_folder(address: str) -> str:
-    path = unquote(address.removeprefix("file://"))
-    if ".." in path.split("/"):
-        raise Refusal("InvalidSpec", f"spec.model.source.cache: {address} must not contain ..")
-    return posixpath.normpath(path)
+    return posixpath.normpath(unquote(address.removeprefix("file://")))

@@ -38,11 +38,12 @@ def network_policies(
     clients = {"ports": ports, **({"from": sources} if sources else {})}
     member = {"matchLabels": {SERVICE_LABEL: service.name}}
     among = [{"from": [{"podSelector": member}]}] if blueprint.layout.meets else []
+    asked = _asked_for_adapters(blueprint, isolation)
     return [
         _policy(
             service, service.name, {"matchLabels": answering_labels(service.name, all_answer)}, [clients]
         ),
-        _policy(service, pods_name(service.name), member, among),
+        _policy(service, pods_name(service.name), member, [*among, *asked]),
     ]
 
 
@@ -51,11 +52,22 @@ def _clients(blueprint: Blueprint, isolation: Isolation) -> list[dict[str, Any]]
     named = [client.model_dump(by_alias=True, exclude_none=True) for client in blueprint.spec.clients or ()]
     if not named or isolation.operator_namespace is None:
         return named
-    operator = {
-        "namespaceSelector": {"matchLabels": {_NAMESPACE_LABEL: isolation.operator_namespace}},
+    return [*named, _operator(isolation.operator_namespace)]
+
+
+def _asked_for_adapters(blueprint: Blueprint, isolation: Isolation) -> list[dict[str, Any]]:
+    """The operator asks each pod how far its adapters are."""
+    if blueprint.fetched is None or isolation.operator_namespace is None:
+        return []
+    port = {"port": blueprint.fetched.port, "protocol": "TCP"}
+    return [{"ports": [port], "from": [_operator(isolation.operator_namespace)]}]
+
+
+def _operator(namespace: str) -> dict[str, Any]:
+    return {
+        "namespaceSelector": {"matchLabels": {_NAMESPACE_LABEL: namespace}},
         "podSelector": {"matchLabels": _OPERATOR},
     }
-    return [*named, operator]
 
 
 def _policy(

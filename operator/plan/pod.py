@@ -8,9 +8,16 @@ from pydantic import BaseModel
 
 from paddock.operator.durations import seconds
 from paddock.operator.plan import security
+from paddock.operator.plan.adapter_keeper import (
+    adapter_keeper,
+    keeper_volumes,
+    server_mounts,
+    server_variables,
+    wanted_adapters,
+)
 from paddock.operator.plan.blueprint import Blueprint
 from paddock.operator.plan.devices import resource_claims, resources, shared_memory
-from paddock.operator.plan.download_container import download_container
+from paddock.operator.plan.download_container import download_container, survey_container
 from paddock.operator.plan.labels import EACH_ANSWERS, labels_of, pods_name
 from paddock.operator.plan.launch import environment, start
 from paddock.operator.plan.model_download import ModelDownload
@@ -29,7 +36,7 @@ _POD_FIELDS = (
 
 def pod_template(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
     """The pod template of the blueprint's revision, yet without a group (see group.for_group)."""
-    wanted = blueprint.spec.template
+    wanted, fetched = blueprint.spec.template, blueprint.fetched
     volumes, _ = shared_memory(blueprint)
     return {
         "metadata": {
@@ -39,7 +46,11 @@ def pod_template(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
                 **(EACH_ANSWERS if blueprint.layout.each_answers else {}),
                 REVISION: blueprint.revision,
             },
-            "annotations": {**(wanted.annotations or {}), RENDERED_WITH: rendering.record()},
+            "annotations": {
+                **(wanted.annotations or {}),
+                RENDERED_WITH: rendering.record(),
+                **wanted_adapters(blueprint),
+            },
         },
         "spec": {
             "serviceAccountName": pods_name(blueprint.service.name),
@@ -50,11 +61,12 @@ def pod_template(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": _grace_seconds(blueprint),
             "securityContext": _security(blueprint, rendering),
-            **_download(blueprint, rendering),
+            **_before_the_server(blueprint, rendering),
             "volumes": [
                 _model(blueprint, rendering).volume,
                 *(adapter.volume for adapter in blueprint.adapters),
                 {"name": "tmp", "emptyDir": {}},
+                *(keeper_volumes(fetched, rendering) if fetched else ()),
                 *volumes,
                 *_listed(wanted.volumes),
             ],
@@ -64,7 +76,7 @@ def pod_template(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
 
 
 def _container(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
-    wanted = blueprint.spec.template
+    wanted, fetched = blueprint.spec.template, blueprint.fetched
     _, mounts = shared_memory(blueprint)
     return {
         "name": CONTAINER,
@@ -72,12 +84,13 @@ def _container(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
         "imagePullPolicy": wanted.image_pull_policy or rendering.pull_policy,
         **start(blueprint),
         "ports": [{"name": blueprint.scheme, "containerPort": blueprint.port, "protocol": "TCP"}],
-        "env": environment(blueprint),
+        "env": [*environment(blueprint), *(server_variables() if fetched else ())],
         **resources(blueprint, rendering),
         "volumeMounts": [
             _model(blueprint, rendering).mount,
             *(adapter.mount for adapter in blueprint.adapters),
             {"name": "tmp", "mountPath": "/tmp"},
+            *(server_mounts(fetched, rendering) if fetched else ()),
             *mounts,
             *_listed(wanted.volume_mounts),
         ],
@@ -96,17 +109,24 @@ def _model(blueprint: Blueprint, rendering: Rendering) -> ModelSource:
 
 
 def _security(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
-    to_claim = "persistentVolumeClaim" in _model(blueprint, rendering).volume
-    fills_it = to_claim and isinstance(blueprint.source, ModelDownload)
-    return security.POD | (security.WRITES_TO_CLAIM if fills_it else {})
+    filled = [_model(blueprint, rendering).volume] if isinstance(blueprint.source, ModelDownload) else []
+    if blueprint.fetched:
+        filled.append(blueprint.fetched.volume(rendering.model_cache)[0])
+    fills_claim = any("persistentVolumeClaim" in volume for volume in filled)
+    return security.POD | (security.WRITES_TO_CLAIM if fills_claim else {})
 
 
-def _download(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
-    source = blueprint.source
-    if not isinstance(source, ModelDownload):
-        return {}
+def _before_the_server(blueprint: Blueprint, rendering: Rendering) -> dict[str, Any]:
+    source, fetched = blueprint.source, blueprint.fetched
     mounts = _listed(blueprint.spec.template.volume_mounts)
-    return {"initContainers": [download_container(blueprint, source, rendering, mounts)]}
+    found = []
+    if isinstance(source, ModelDownload):
+        found += [
+            build(blueprint, source, rendering, mounts) for build in (survey_container, download_container)
+        ]
+    if fetched:
+        found.append(adapter_keeper(blueprint, fetched, rendering, mounts))
+    return {"initContainers": found} if found else {}
 
 
 def _grace_seconds(blueprint: Blueprint) -> int:

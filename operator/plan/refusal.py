@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class Refusal(Exception):
     """Becomes Accepted=False. `reason` is one CamelCase word, `message` names field, value and way out."""
@@ -10,3 +13,12 @@ class Refusal(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+class ModelDoesNotFit(Refusal):
+    """By figures that a pod of `revision` read in the model's files. `plan`: those figures, for status.plan."""
+
+    def __init__(self, cause: Refusal, plan: Mapping[str, Any], revision: str) -> None:
+        super().__init__(cause.reason, cause.message)
+        self.plan = plan
+        self.revision = revision

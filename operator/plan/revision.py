@@ -54,15 +54,18 @@ class Rendering:
             return None
 
 
-def revision_of(spec: Mapping[str, Any], schema: Mapping[str, Any], nodes: int = 1) -> str:
+def revision_of(
+    spec: Mapping[str, Any], schema: Mapping[str, Any], nodes: int = 1, *, fetches_adapters: bool = False
+) -> str:
     """Hash of the fields of `spec` that shape pods, without those at their default in `schema` (field ->
-    schema). `nodes`: pods in a group, given or derived.
+    schema). `nodes`: pods in a group, given or derived. `fetches_adapters`: pods have a container for that.
 
     Defaults are left out because the API server adds those of a newer CRD to objects that nobody touched.
     """
     canonical = _undefaulted(_without(spec, _NOT_IN_PODS), {"properties": schema})
     # One pod is what every group had before there were larger ones.
-    text = json.dumps(canonical | ({"nodes": nodes} if nodes > 1 else {}), sort_keys=True)
+    made = ({"nodes": nodes} if nodes > 1 else {}) | ({"fetchesAdapters": True} if fetches_adapters else {})
+    text = json.dumps(canonical | made, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

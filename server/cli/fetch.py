@@ -11,7 +11,8 @@ from paddock.server.cli.arguments import FAILED, USAGE_ERROR, CommandParser, who
 from paddock.server.fetch.entry import MODEL, Entry
 from paddock.server.fetch.errors import FetchError
 from paddock.server.fetch.progress import Progress
-from paddock.server.fetch.source import source_of
+from paddock.server.fetch.source import Source, source_of
+from paddock.server.fetch.survey import Folder, survey
 
 _EPILOG = """\
 addresses:
@@ -42,6 +43,8 @@ def fetch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         config = parse_serve(serve_flags, environ)
         source = source_of(options.address, options.sha256, config.model, config.load)
+        if options.survey is not None:
+            return _survey(source, Entry(Path(options.into), lambda _: None), Path(options.survey))
         with Progress(options.progress_port) as progress:
             Entry(Path(options.into), progress.follow).fill(source)
     except ArgumentError as error:
@@ -54,6 +57,17 @@ def fetch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return 0
 
 
+def _survey(source: Source, entry: Entry, told: Path) -> int:
+    """Without one the download goes on all the same, and says itself what is wrong."""
+    try:
+        if not entry.is_complete():
+            source.resolve()
+        told.write_text(survey(Folder(entry.model) if entry.is_complete() else source))
+    except (FetchError, OSError) as error:
+        print(f"paddock fetch: nothing is known of the model yet: {error}", file=sys.stderr)
+    return 0
+
+
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
     end = words.index("--") if "--" in words else len(words)
     return words[:end], words[end + 1 :]
@@ -63,13 +77,19 @@ def _parser() -> CommandParser:
     parser = CommandParser(
         "fetch",
         "Download a model into a folder. What is there is not downloaded again; what a broken download left is gone on with.",
-        usage="paddock fetch ADDRESS --into FOLDER [--sha256 HEX] [--progress-port N] [-- --load-format …]",
+        usage="paddock fetch ADDRESS --into FOLDER [--sha256 HEX] [--progress-port N | --survey FILE] [-- --load-format …]",
         epilog=_EPILOG,
     )
     parser.add_argument("address", metavar="ADDRESS", help="where the model is")
     parser.add_argument("--into", metavar="FOLDER", required=True, help="the model will be FOLDER/model")
     parser.add_argument(
         "--sha256", metavar="HEX", help="checksum of an https:// archive; another one is refused"
+    )
+    parser.add_argument(
+        "--survey",
+        metavar="FILE",
+        help="download nothing; write into FILE, as JSON, the model's sizes as its config.json and the headers of its "
+        "weights tell them (not of a .tar.gz, which can only be read whole)",
     )
     parser.add_argument(
         "--progress-port",

@@ -10,6 +10,7 @@ from typing import IO
 
 from paddock.server.fetch.download import Download
 from paddock.server.fetch.errors import FetchError
+from paddock.server.fetch.remote_archive import RemoteArchive
 from paddock.server.fetch.unpacking import unpack
 
 _ATTEMPTS = 5
@@ -25,10 +26,17 @@ class ArchiveSource:
         self.address = address
         self._sha256 = sha256
         self._opener = urllib.request.build_opener(_HttpsOnly)
+        self._remote = RemoteArchive(address, self._opener)
 
     def resolve(self) -> str:
         """The checksum."""
         return f"sha256:{self._sha256}"
+
+    def sizes(self) -> dict[str, int]:
+        return self._remote.sizes()
+
+    def read(self, name: str, start: int, size: int) -> bytes:
+        return self._remote.read(name, start, size)
 
     def fetch(self, download: Download) -> Path:
         archive = download.folder / "archive"
@@ -89,7 +97,7 @@ class ArchiveSource:
             archive.unlink()
             raise FetchError(
                 f"{self.address} has SHA-256 {found} and not {self._sha256}: it is refused. Correct "
-                "spec.model.source.sha256 (--sha256), or find out who changed the archive"
+                "the checksum (sha256 in the spec, --sha256 here), or find out who changed the archive"
             )
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from obstore import get
+from obstore import get, get_range
 from obstore import list as list_objects
 from obstore.exceptions import (
     BaseError,
@@ -90,6 +90,16 @@ class BucketSource:
                 f"{self.address} holds no object: check bucket and folder, and that the credentials may list"
             )
         return hashlib.sha256(repr(self._objects).encode()).hexdigest()
+
+    def sizes(self) -> dict[str, int]:
+        return {each.name: each.size for each in self._objects}
+
+    def read(self, name: str, start: int, size: int) -> bytes:
+        key = next(each.key for each in self._objects if each.name == name)
+        try:
+            return bytes(get_range(self._store, key, start=start, length=size))
+        except BaseError as error:
+            raise _worded(self.address, error) from None
 
     def fetch(self, download: Download) -> Path:
         download.expect(sum(each.size for each in self._objects), self.address)

@@ -24,16 +24,22 @@ logger = logging.getLogger(__name__)
 
 MODEL = "model"
 _VERSION_CHARACTERS = 16
-_CONFIGURATIONS = ("config.json", "params.json")
+CONFIGURATIONS = ("config.json", "params.json")
+"""Of which a model has one."""
 
 
 class Entry:
-    """`folder` is made when it is not there. `follow` is told of the download while it lasts."""
+    """`folder` is made when it is not there. `follow` is told of the download while it lasts. `marks`: files of which what
+    is downloaded has one at its top.
+    """
 
-    def __init__(self, folder: Path, follow: Callable[[Download], None]) -> None:
+    def __init__(
+        self, folder: Path, follow: Callable[[Download], None], marks: tuple[str, ...] = CONFIGURATIONS
+    ) -> None:
         self.folder = folder
         self.model = folder / MODEL
         self._follow = follow
+        self._marks = marks
 
     def fill(self, source: Source) -> None:
         """Returns when the model is complete, downloaded by this process or another. Raises FetchError."""
@@ -78,8 +84,10 @@ class Entry:
         shutil.rmtree(folder, ignore_errors=True)
 
     def _publish(self, fetched: Path, address: str, version: str) -> None:
-        if not any((fetched / name).is_file() for name in _CONFIGURATIONS):
-            raise FetchError(f"{address} holds no config.json at its top, so it is no model's folder")
+        if not any((fetched / name).is_file() for name in self._marks):
+            raise FetchError(
+                f"{address} holds no {self._marks[0]} at its top, so it is not what is looked for"
+            )
         _to_disk(fetched)
         origin = {
             "address": address,

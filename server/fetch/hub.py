@@ -53,16 +53,24 @@ class HubSource:
             raise FetchError(str(error)) from None
         return str(self._repository.revision)
 
+    def sizes(self) -> dict[str, int]:
+        try:
+            return {file.name: file.size for file in self._repository.files()}
+        except CheckpointError as error:
+            raise FetchError(str(error)) from None
+
+    def read(self, name: str, start: int, size: int) -> bytes:
+        try:
+            return self._repository.read(name, start, size)
+        except CheckpointError as error:
+            raise FetchError(str(error)) from None
+
     def fetch(self, download: Download) -> Path:
         """The weights are compared with the checksums that the hub has of them."""
         target = replace(self._repository, target=str(download.folder))
         try:
             files = target.files()
-            download_model(
-                _Announced(target, files, download, self.address),
-                self._options,
-                trust_remote_code=self._trust_remote_code,
-            )
+            self._download(Announced(target, files, download, self.address))
         except CheckpointError as error:
             raise FetchError(str(error)) from None
         shutil.rmtree(download.folder / _CLIENTS_NOTES, ignore_errors=True)
@@ -71,9 +79,12 @@ class HubSource:
             _check(download.folder / file.name, file, self.address)
         return download.folder
 
+    def _download(self, announced: "Announced") -> None:
+        download_model(announced, self._options, trust_remote_code=self._trust_remote_code)
+
 
 @dataclass(frozen=True)
-class _Announced:
+class Announced:
     """Tells the download how much comes, each time that some of the repository's files are asked for."""
 
     repository: Repository

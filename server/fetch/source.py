@@ -16,6 +16,12 @@ class Source(Protocol):
     def resolve(self) -> str:
         """What the address stands for now, as a commit: files of two versions are never mixed. Raises FetchError."""
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file, by name, after `resolve`. Raises FetchError."""
+
+    def read(self, name: str, start: int, size: int) -> bytes:
+        """Of one of them so many bytes, or as many as there are, without a download. Raises FetchError."""
+
     def fetch(self, download: Download) -> Path:
         """Fill the download's folder, going on with what is there; the folder of the model. Raises FetchError."""
 

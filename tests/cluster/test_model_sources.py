@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from asking import ask
 from certificates import Authority
-from installed import Cluster, available, said, service_url
+from hub_pod import HubPod
+from installed import Cluster, available, engine_pods, said, service_url
 from kubectl import Kubectl, condition
 from manifests import claim_on, client_pod, inference_service, namespace
 from waiting import NotYet, until
@@ -152,3 +153,46 @@ def test_a_wrong_checksum_is_said(models: Kubectl, archives: Archives) -> None:
     archives.service(models, "wrong", "0" * 64)
 
     said(models, "wrong", "ModelReady", "False", "ModelDownloadFailed", archives.sha256, "it is refused")
+
+
+@pytest.fixture
+def hub(cluster: Cluster) -> Iterator[HubPod]:
+    served = HubPod(cluster, "model-hub", [])
+    served.start()
+    yield served
+    served.stop()
+
+
+@pytest.mark.long
+def test_a_model_that_cannot_fit_is_refused_by_its_headers_before_its_weights_are_here(
+    models: Kubectl, client: Kubectl, hub: HubPod
+) -> None:
+    def service(memory: str) -> dict[str, Any]:
+        source = {"source": {"endpoint": hub.url}}
+        return inference_service(
+            "large", "hf://team/tiny", model=source, template={"acceleratorMemory": memory}
+        )
+
+    models.apply(service("1Mi"))
+    said(models, "large", "Accepted", "False", "DoesNotFit", "the weights take", "0.0 GB")
+
+    until(lambda: not engine_pods(models, "large"), seconds=60, what="the pods to be withdrawn")
+    refused = models.get("infsvc", "large")["status"]["plan"]
+    assert refused["basis"] == "read in the model's config.json"
+    assert [line for line in hub.asked_for() if "/model.safetensors bytes=0-7" in line]
+
+    hub.go_on()
+    models.apply(service("64Gi"))
+    available(models, "large", replicas=1)
+    plan = until(lambda: _reported(models), seconds=60, what="the pod's report")
+    assert {key: plan[key] for key in ("weightBytes", "kvBytesPerToken")} == {
+        key: refused[key] for key in ("weightBytes", "kvBytesPerToken")
+    }
+    print(f"weights {plan['weightBytes']} bytes, {plan['kvBytesPerToken']} a token, as read and as reported")
+
+
+def _reported(models: Kubectl) -> dict[str, Any]:
+    plan: dict[str, Any] = models.get("infsvc", "large")["status"]["plan"]
+    if plan["basis"].startswith("reported by pod"):
+        return plan
+    raise NotYet(str(plan))

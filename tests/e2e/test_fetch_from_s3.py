@@ -11,6 +11,7 @@ from installed import MODEL
 from s3_server import S3Server
 
 from paddock.server.fetch.bucket import BucketSource
+from paddock.server.fetch.survey import Folder, survey
 
 pytestmark = pytest.mark.long
 
@@ -54,6 +55,15 @@ def test_a_folder_of_a_bucket_becomes_the_model(fetch: Fetch, tmp_path: Path) ->
 
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "entry" / "model") == contents(MODEL)
+
+
+def test_what_a_model_is_can_be_read_in_the_bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in server.environ.items():
+        monkeypatch.setenv(name, value)
+    source = BucketSource.of("s3://models/team/tiny", server.environ)
+    source.resolve()
+
+    assert survey(source) == survey(Folder(MODEL))
 
 
 def test_a_file_that_was_begun_is_gone_on_with(

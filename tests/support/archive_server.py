@@ -50,9 +50,12 @@ def _answer(request: BaseHTTPRequestHandler, served: Served) -> None:
             request.send_header("Location", served.sends_to)
         request.send_header("Content-Length", "0")
         return request.end_headers()
-    start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
-    body = served.content[start:]
+    first, _, last = (asked or "bytes=0-").removeprefix("bytes=").partition("-")
+    body = served.content[int(first) : int(last) + 1 if last else None]
     request.send_response(206 if asked else 200)
+    if asked:
+        end = int(first) + len(body) - 1
+        request.send_header("Content-Range", f"bytes {first}-{end}/{len(served.content)}")
     request.send_header("Content-Length", str(len(body)))
     request.end_headers()
     if served.cut is not None:

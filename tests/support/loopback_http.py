@@ -11,6 +11,7 @@ class LoopbackHttp:
     """Use as a context manager. With a `context` it speaks TLS."""
 
     def __init__(self, handler: type[BaseHTTPRequestHandler], context: ssl.SSLContext | None = None) -> None:
+        self.handler = handler
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._http.daemon_threads = True
         if context is not None:

@@ -1,6 +1,7 @@
 """The operator as a process of this machine, outside the cluster that it works on."""
 
 import os
+import re
 import subprocess
 import sys
 import urllib.request
@@ -43,10 +44,24 @@ class OperatorProcess:
         lines = [line for line in self.says("/metrics").splitlines() if line.startswith(name)]
         return sum(float(line.rpartition(" ")[2]) for line in lines if all(each in line for each in wanted))
 
+    def by_label(self, name: str, *labels: str) -> dict[str, float]:
+        """Sums of a counter by the values of these labels."""
+        sums: dict[str, float] = {}
+        for line in self.says("/metrics").splitlines():
+            if line.startswith(f"{name}{{"):
+                values = dict(re.findall(r'(\w+)="([^"]*)"', line))
+                key = " ".join(values[label] for label in labels)
+                sums[key] = sums.get(key, 0.0) + float(line.rpartition(" ")[2])
+        return sums
+
     def writes(self) -> float:
-        """Successful writes so far but those of the Lease, which alone is replaced whole."""
-        verbs = ("POST", "PATCH", "DELETE")
-        return sum(self.counted("paddock_operator_api_requests_total", verb=verb) for verb in verbs)
+        """Successful writes so far but those of the Lease."""
+        asked = self.by_label("paddock_operator_api_requests_total", "verb", "code", "resource")
+        return sum(
+            number
+            for (verb, code, resource), number in ((key.split(" "), number) for key, number in asked.items())
+            if verb != "GET" and code.startswith("2") and resource != "leases"
+        )
 
 
 @contextmanager

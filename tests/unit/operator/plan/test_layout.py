@@ -91,6 +91,11 @@ def test_four_engines_stay_whole_in_equal_pods(
             {"template": gpus(2)},
             "nvidia.com/gpu 2 is too little",
         ),
+        (
+            {"data_parallel_size": 4, "enable_expert_parallel": True},
+            {"template": gpus(2)},
+            "engines that share experts run in one pod, and dataParallelSize 4 is dealt out to 2",
+        ),
         (HYBRID | {"data_parallel_size_local": 1}, {}, "needs dataParallelSize above 1"),
         (
             {"data_parallel_size": 2, "max_parallel_loading_workers": 1},

@@ -88,6 +88,24 @@ def test_codes_are_counted_with_their_scales_on_cpus(
     assert memory["weightBytes"] == expected
 
 
+def test_the_cache_has_the_type_of_the_attention_unless_it_has_its_own(make_blueprint: Blueprints) -> None:
+    def bytes_per_token(cache_type: str, **more: str) -> int:
+        memory = make_blueprint(model=model(QWEN3_06B, **more), cache={"kvCacheDtype": cache_type}).memory
+        found: int = memory["kvBytesPerToken"]
+        return found
+
+    assert bytes_per_token("auto", overrideAttentionDtype="float32") == 2 * bytes_per_token("auto")
+    assert bytes_per_token("fp8", overrideAttentionDtype="float32") == bytes_per_token("fp8")
+
+
+def test_codes_that_ranks_would_cut_out_of_order_are_not_guessed(make_blueprint: Blueprints) -> None:
+    config = {"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": True}
+    spec = {"model": model({**QWEN3_06B, "quantization_config": config}), "template": {"accelerator": ""}}
+
+    assert make_blueprint(**spec).memory["weightBytes"] == LINEAR * 4.25 / 8 + 2 * (EMBEDDING + NORMS)
+    assert "weightBytes" not in make_blueprint(**spec, parallel={"tensorParallelSize": 2}).memory
+
+
 def test_a_checkpoints_codes_are_plain_numbers_on_gpus(make_blueprint: Blueprints) -> None:
     fields = {**QWEN3_06B, "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128}}
     memory = make_blueprint(model=model(fields), template={"accelerator": "nvidia.com/gpu"}).memory
@@ -171,6 +189,14 @@ def test_what_cannot_fit_is_refused_with_the_arithmetic(
     assert said in caught.value.message
 
 
+def test_layers_that_stay_in_host_memory_take_none_of_the_device(make_blueprint: Blueprints) -> None:
+    held = {"model": model(LLAMA_70B), "cache": {"cpuOffloadGb": 80}}
+
+    make_blueprint(**held, template={"acceleratorMemory": "80Gi"})
+    with pytest.raises(Refusal, match="at least 2 ranks are needed"):
+        make_blueprint(model=model(LLAMA_70B), template={"acceleratorMemory": "80Gi"})
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -189,6 +215,17 @@ def test_what_is_not_known_is_not_guessed_and_nothing_is_refused(
     memory = make_blueprint(model=model(config), template={"acceleratorMemory": "1Mi"}).memory
     assert "weightBytes" not in memory
     assert memory["basis"].startswith("weights and cache are known when a replica has loaded")
+
+
+def test_what_an_engine_holds_that_shares_its_experts_is_not_guessed(make_blueprint: Blueprints) -> None:
+    shared = {"dataParallelSize": 8, "enableExpertParallel": True}
+    spec = {"model": model(MIXTRAL_8X7B), "template": {"acceleratorMemory": "24Gi"}}
+    with pytest.raises(Refusal, match="at least 5 ranks"):
+        make_blueprint(**spec, parallel={"dataParallelSize": 8})
+
+    memory = make_blueprint(**spec, parallel=shared).memory
+    assert "weightBytes" not in memory
+    assert memory["key"] != make_blueprint(**spec, parallel={**shared, "dataParallelSize": 4}).memory["key"]
 
 
 def test_a_report_stands_until_what_it_depends_on_changes(make_blueprint: Blueprints) -> None:

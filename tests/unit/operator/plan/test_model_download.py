@@ -24,7 +24,8 @@ def pod(blueprint: Blueprint, model_cache: str = "") -> dict[str, Any]:
 
 
 def download(spec: dict[str, Any]) -> dict[str, Any]:
-    [container] = spec["initContainers"]
+    survey, container = spec["initContainers"]
+    assert [survey["name"], container["name"]] == ["survey", "download"]
     found: dict[str, Any] = container
     return found
 
@@ -49,6 +50,14 @@ def test_the_download_writes_its_own_folder_and_the_server_reads_the_finished_mo
     }  # fmt: skip
     assert spec["volumes"][0] == {"name": "model", "persistentVolumeClaim": {"claimName": "cache"}}
     assert spec["securityContext"]["fsGroup"] == 65532
+
+
+def test_the_survey_sees_what_the_download_sees_and_leaves_its_last_words(make_blueprint: Make) -> None:
+    survey, container = pod(make_blueprint(model=HUB))["initContainers"]
+
+    assert survey["args"][4:6] == ["--survey", "/dev/termination-log"]
+    same = {"name": "", "args": ""}
+    assert survey | same == container | same
 
 
 def test_the_download_is_as_restricted_as_the_server_and_takes_no_device(make_blueprint: Make) -> None:

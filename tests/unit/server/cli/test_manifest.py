@@ -20,8 +20,8 @@ def test_a_command_line_that_can_be_served_is_printed(capsys: Output) -> None:
 
 
 def test_one_that_cannot_be_served_yet_is_printed_and_the_status_says_so(capsys: Output) -> None:
-    assert manifest(["--", "vllm", "serve", "/m", "--swap-space", "2"]) == REFUSED
-    assert "# - spec.cache.swapSpace: Invalid value: 2: " in capsys.readouterr().out
+    assert manifest(["--", "vllm", "serve", "/m", "--kv-sharing-fast-prefill"]) == REFUSED
+    assert "# - spec.cache.kvSharingFastPrefill: Invalid value: true: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -42,12 +42,13 @@ def test_what_was_printed_passes_the_check(tmp_path: Path, capsys: Output) -> No
 
 
 def test_every_fault_of_a_file_is_named(tmp_path: Path, capsys: Output) -> None:
-    manifest(["--name", "tiny", "--", "vllm", "serve", "/models/tiny", "--swap-space", "2"])
+    manifest(["--name", "tiny", "--", "vllm", "serve", "/models/tiny", "--kv-sharing-fast-prefill"])
     file = tmp_path / "service.yaml"
     file.write_text("kind: ConfigMap\n---\n" + capsys.readouterr().out)
 
     assert manifest(["--check", str(file)]) == REFUSED
-    assert "tiny: spec.cache.swapSpace: Invalid value: 2: swapSpace (--swap-space)" in capsys.readouterr().err
+    fault = "tiny: spec.cache.kvSharingFastPrefill: Invalid value: true: kvSharingFastPrefill (--kv-sharing"
+    assert fault in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
