@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from paddock import __version__
 from paddock.engine.config import ServeConfig
@@ -19,6 +20,7 @@ from paddock.engine.messages import Ready
 from paddock.server.app import create_app
 from paddock.server.engine_client import EngineClient
 from paddock.server.errors import ApiError, unavailable
+from paddock.server.followed_adapters import FollowedAdapters
 from paddock.server.generation.sampling import ModelLimits
 from paddock.server.http_protocol import Limits
 from paddock.server.http_server import HttpServer
@@ -83,6 +85,8 @@ class ApiServer:
         self._client.on_failure = self._on_engine_failure
         self._export = open_export(config.observability, os.environ)
         self._tls = Tls(config.frontend) if config.frontend.ssl_certfile is not None else None
+        listed = os.environ.get("PADDOCK_ADAPTERS_FILE")
+        self._followed = FollowedAdapters(Path(listed), self._client.adapters) if listed else None
         self._stop = asyncio.Event()
         self._http: HttpServer | None = None
         self.status = 0
@@ -144,6 +148,8 @@ class ApiServer:
         gc.freeze()
         if self._place.is_first:
             self._log_ready(ready)
+        if self._followed is not None:
+            await self._followed.catch_up()
         async with contextlib.AsyncExitStack() as stack:
             self._in_background(stack)
             await self._http.serve(sockets=[self._listener])
@@ -153,6 +159,8 @@ class ApiServer:
         jobs = [self._drain_on_stop()]
         if self._tls is not None and self._config.frontend.enable_ssl_refresh:
             jobs.append(self._tls.refresh())
+        if self._followed is not None and self._place.is_first:
+            jobs.append(self._followed.keep())
         if self._place.is_first:
             jobs.append(follow_stats(self._metrics, not self._config.service.disable_log_stats))
         for job in jobs:

@@ -4,8 +4,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
-from paddock.engine.messages import AddRequest, Ready, ResetPrefixCache, Sleep, WakeUp
+from paddock.engine.executor.method_call import MethodCall
+from paddock.engine.messages import AddRequest, CallWorkers, Ready, ResetPrefixCache, Sleep, WakeUp
 from paddock.server.adapters import Adapters
 from paddock.server.engine_link import RETRY_AFTER_SECONDS, EngineLink
 from paddock.server.errors import ApiError, unavailable
@@ -91,6 +93,21 @@ class EngineClient:
         self.refuse_if_unavailable()
         for link in self._in_turn:
             link.send(ResetPrefixCache())
+
+    async def call_workers(self, call: MethodCall, timeout_seconds: float | None) -> list[Any]:
+        """What a method of the user's gives on the workers, by engine and rank. Raises ApiError."""
+        self.refuse_if_unavailable()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                calls = (link.call_workers(CallWorkers(call)) for link in self._in_turn)
+                answers = [answer for engine in await asyncio.gather(*calls) for answer in engine.answers]
+        except TimeoutError:
+            text = f"{call.method} has not ended on all workers within {timeout_seconds:g} s; it goes on."
+            raise ApiError(504, text, "timeout") from None
+        fault = next((answer for answer in answers if answer.status != 200), None)
+        if fault is not None:
+            raise ApiError(fault.status, fault.message, "method")
+        return [answer.result for answer in answers]
 
     async def sleep(self, level: int) -> None:
         """Have every engine finish what runs and give memory back. Raises ApiError 503."""

@@ -5,6 +5,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import msgspec
 import zmq
@@ -16,6 +17,7 @@ from paddock.engine.messages import (
     AbortRequests,
     AdapterAnswer,
     Adapters,
+    CallWorkers,
     Heartbeat,
     Hello,
     LoadAdapter,
@@ -28,12 +30,15 @@ from paddock.engine.messages import (
     ToServer,
     UnloadAdapter,
     WakeUp,
+    WorkersAnswer,
     decode_for_server,
     encode,
 )
 from paddock.server.errors import ApiError, unavailable
 from paddock.server.generation.stream import EndReason, Generation, Sequence
 from paddock.server.metrics import Metrics
+
+T = TypeVar("T")
 
 RETRY_AFTER_SECONDS = 1
 WAITING_WEIGHT = 4
@@ -74,6 +79,8 @@ class EngineLink:
         """Those that the engine serves, by name."""
         self._changing: deque[asyncio.Future[AdapterAnswer]] = deque()
         """The engine answers in the order in which it was asked."""
+        self._calling: deque[asyncio.Future[WorkersAnswer]] = deque()
+        """So it does here."""
         self.sleep_level = 0
         """0 is awake."""
         self._dozing: set[asyncio.Future[SleepState]] = set()
@@ -90,21 +97,26 @@ class EngineLink:
         """Whatever is waited for from this engine will not come."""
         self._is_over = True
         self._ready_event.set()
-        for change in self._changing:
-            if not change.done():
-                change.set_exception(unavailable("the engine is lost"))
-        for news in self._dozing:
-            if not news.done():
-                news.set_exception(unavailable("the engine is lost"))
+        awaited: Iterable[asyncio.Future[Any]] = (*self._changing, *self._calling, *self._dozing)
+        for answer in awaited:
+            if not answer.done():
+                answer.set_exception(unavailable("the engine is lost"))
 
     async def change(self, order: LoadAdapter | UnloadAdapter) -> AdapterAnswer:
         """Have the engine load or unload an adapter; and wait for it. Raises ApiError 503 when it is lost."""
+        return await self._ask(order, self._changing)
+
+    async def call_workers(self, order: CallWorkers) -> WorkersAnswer:
+        """Have the engine's workers call a method; and wait for it. Raises ApiError 503 when it is lost."""
+        return await self._ask(order, self._calling)
+
+    async def _ask(self, order: ToCore, asked: deque[asyncio.Future[T]]) -> T:
         if self._is_over:
             raise unavailable("the engine is lost")
-        change: asyncio.Future[AdapterAnswer] = self._loop.create_future()
-        self._changing.append(change)
+        answer: asyncio.Future[T] = self._loop.create_future()
+        asked.append(answer)
         self.send(order)
-        return await change
+        return await answer
 
     def close(self) -> None:
         self._loop.remove_reader(self._descriptor)
@@ -210,9 +222,9 @@ class EngineLink:
         elif isinstance(message, Adapters):
             self._know(message.adapters)
         elif isinstance(message, AdapterAnswer):
-            change = self._changing.popleft()
-            if not change.done():  # as it is when who asked was cancelled
-                change.set_result(message)
+            _tell(self._changing.popleft(), message)
+        elif isinstance(message, WorkersAnswer):
+            _tell(self._calling.popleft(), message)
         else:
             self._on_failure(message.message)
 
@@ -230,6 +242,8 @@ class EngineLink:
             if output.finish_reason is not None:
                 del sequences[output.request_id]
             metrics.observe_output(sequence, output, now)
+            if output.spent is not None:
+                sequence.spent = output.spent
             sequence.generation.put(sequence.index, output)
         metrics.observe_step(stats)
         self._num_waiting = stats.num_waiting
@@ -243,3 +257,8 @@ class EngineLink:
         if refusal.status == 503:
             error.headers["retry-after"] = str(RETRY_AFTER_SECONDS)
         sequence.generation.fail(error)
+
+
+def _tell(asked: asyncio.Future[T], answer: T) -> None:
+    if not asked.done():  # as it is when who asked was cancelled
+        asked.set_result(answer)

@@ -33,8 +33,10 @@ from paddock.server.protocol.route_replies import (
     ServerVersion,
     Text,
     Tokens,
+    WorkerResults,
 )
 from paddock.server.protocol.tokens import DetokenizeRequest, TokenizeMessages, TokenizeText
+from paddock.server.protocol.worker_calls import WorkerCallRequest
 
 REFERENCE = "#/components/schemas/{}"
 REQUESTS: Mapping[str, tuple[type[BaseModel], ...]] = {
@@ -56,6 +58,7 @@ REQUESTS: Mapping[str, tuple[type[BaseModel], ...]] = {
     "/detokenize": (DetokenizeRequest,),
     "/v1/load_lora_adapter": (LoadAdapterRequest,),
     "/v1/unload_lora_adapter": (UnloadAdapterRequest,),
+    "/collective_rpc": (WorkerCallRequest,),
 }
 """What is posted; several where a route reads one of them."""
 
@@ -102,6 +105,7 @@ SUCCESSES: Mapping[tuple[str, str], Success] = {
     ("get", "/v1/models/{model_id}"): _of(ModelCard),
     ("get", "/load"): _of(ServerLoad),
     ("get", "/server_info"): _of(ServerInfo),
+    ("post", "/collective_rpc"): _of(WorkerResults),
     ("get", "/version"): _of(ServerVersion),
     ("get", "/metrics"): Success(None, media_type="text/plain"),
     ("post", "/v1/load_lora_adapter"): Success(None, media_type="text/plain"),
@@ -112,6 +116,7 @@ SUCCESSES: Mapping[tuple[str, str], Success] = {
 STRUCTS: tuple[type[msgspec.Struct], ...] = (
     ChatChoice, TextChoice, Usage, ResponseReply, InputTokens, DeletedResponse, InputItems, MessageReply, TokensCount,
     PoolingUsage, RerankReply, Tokens, Text, ModelList, ModelCard, ServerLoad, ServerInfo, ServerVersion,
+    WorkerResults,
 )  # fmt: skip
 
 

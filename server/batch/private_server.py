@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import aiohttp
 
-from paddock.engine.launch import private_folder
+from paddock.engine.private_folder import private_folder
 from paddock.server.batch.errors import BatchError
 
 POLL_SECONDS = 0.2

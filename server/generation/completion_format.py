@@ -8,7 +8,6 @@ from paddock.server.generation.format import DoneMarked, ReplyIdentity
 from paddock.server.generation.logprobs import LogprobFormat
 from paddock.server.protocol.replies import (
     CompletionLogprobs,
-    PromptLogprobs,
     Reply,
     TextChoice,
     Usage,
@@ -71,9 +70,9 @@ class CompletionFormat(DoneMarked):
         return event(self._reply([], usage))
 
     def whole(self, pieces: list[Piece], usage: Usage) -> bytes:
-        reply = self._reply([self._choice(index, piece) for index, piece in enumerate(pieces)], usage)
-        reply.prompt_logprobs = self._prompt_logprobs(pieces[0])
-        return encode_reply(reply)
+        return encode_reply(
+            self._reply([self._choice(index, piece) for index, piece in enumerate(pieces)], usage)
+        )
 
     def _choice(self, index: int, piece: Piece) -> TextChoice:
         echoed = self._echoed[index // self._n] if self._echoed else None
@@ -86,6 +85,8 @@ class CompletionFormat(DoneMarked):
             first = piece.prompt_logprobs or [] if begins else None
             logprobs = self._token_logprobs(shown, echoed, first, self._options.logprobs)
         choice = TextChoice(index, text, logprobs, shown.finish_reason, shown.stop_reason)
+        if self._options.prompt_logprobs and piece.prompt_logprobs is not None:
+            choice.prompt_logprobs = self._logprobs.prompt(piece.prompt_logprobs)
         if self._options.prompt_token_ids is not None:
             choice.token_ids = shown.token_ids or []
             if begins:
@@ -106,11 +107,6 @@ class CompletionFormat(DoneMarked):
                 tokens = echoed.token_ids + tokens
                 offsets = echoed.text_offsets + offsets
         return self._logprobs.completion(positions, tokens, offsets, top)
-
-    def _prompt_logprobs(self, piece: Piece) -> PromptLogprobs | None:
-        if not self._options.prompt_logprobs or piece.prompt_logprobs is None:
-            return None
-        return self._logprobs.prompt(piece.prompt_logprobs)
 
     def _reply(self, choices: list[TextChoice], usage: Usage | None) -> Reply:
         identity = self._identity

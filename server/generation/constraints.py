@@ -49,14 +49,23 @@ class Constraints:
         return None if constraint is None else self._with_defaults(constraint)
 
     def of_chat(
-        self, constraint: Constraint | None, prompt: str, continued: str | None, field: str
+        self,
+        constraint: Constraint | None,
+        prompt: str,
+        continued: str | None,
+        field: str,
+        thinking_budget: int | None = None,
     ) -> Constraint | None:
-        """`continued` is the message that the answer goes on with. Raises ApiError 400 that names `field`."""
+        """`continued` is the message that the answer goes on with. Raises ApiError 400 that names `field`, or the
+        budget of tokens where thinking cannot be bounded."""
+        if thinking_budget is not None:
+            self._check_bounds_thinking()
+            constraint = constraint or Constraint(kind="text")
         if constraint is None or self.thinker is None:
             return self.of_completion(constraint)
         block = self.thinker.block_of(prompt) if continued is None else self.thinker.block_within(continued)
         if block is Block.CLOSED:
-            return self.of_completion(constraint)
+            return None if constraint.kind == "text" else self.of_completion(constraint)
         if not self.end_ids:
             raise bad_request(
                 f"{field}: the end of this model's thinking is not a token of its own, so the output cannot be "
@@ -67,8 +76,17 @@ class Constraints:
         begun = block is Block.OPENED or (
             issubclass(self.thinker, TaggedReasoning) and self.thinker.thinks_at_once
         )
-        thinking = Thinking(self.start_ids, self.end_ids, begun)
+        thinking = Thinking(self.start_ids, self.end_ids, begun, thinking_budget)
         return msgspec.structs.replace(self._with_defaults(constraint), thinking=thinking)
+
+    def _check_bounds_thinking(self) -> None:
+        if self.thinker is None or not self.end_ids:
+            raise bad_request(
+                "thinking.budget_tokens: this server cannot bound the thinking of its model. That needs a "
+                "--reasoning-parser whose end mark is one token of the model's, and no "
+                '--structured-outputs-config.enable_in_reasoning; or send thinking {"type": "adaptive"}.',
+                "thinking.budget_tokens",
+            )
 
     def _with_defaults(self, constraint: Constraint) -> Constraint:
         """A request may be stricter than the server, not laxer."""

@@ -48,10 +48,11 @@ def check_against_model(request: GenerationRequest, limits: ModelLimits) -> None
             continue
         if asked > limits.max_logprobs:
             raise bad_request(f"{field} is {asked}; this server allows up to {limits.max_logprobs}.", field)
-    if request.use_beam_search and limits.reports_logits:
+    adding = "use_beam_search" if request.use_beam_search else "best_of" if request.chooses else None
+    if adding is not None and limits.reports_logits:
         raise bad_request(
-            "use_beam_search adds up log-probabilities, and --logprobs-mode of this server reports logits instead.",
-            "use_beam_search",
+            f"{adding} adds up log-probabilities, and --logprobs-mode of this server reports logits instead.",
+            adding,
         )
     if request.priority != 0 and not limits.priority_scheduling:
         raise bad_request("priority needs a server started with --scheduling-policy priority.", "priority")

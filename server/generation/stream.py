@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from paddock.engine.messages import AddRequest, RequestOutput
+from paddock.engine.step_seconds import PhaseSeconds
 from paddock.server.errors import CLIENT_CLOSED_REQUEST, ApiError
 
 Batch = list[tuple[int, RequestOutput]]
@@ -31,6 +32,7 @@ class Sequence:
         "request",
         "scheduled",
         "siblings",
+        "spent",
     )
 
     def __init__(
@@ -48,6 +50,8 @@ class Sequence:
         self.last_token = 0.0
         self.ended: str | None = None
         """Why it ended, once it has."""
+        self.spent: PhaseSeconds | None = None
+        """By its steps so far, where the engine times them."""
 
 
 class Siblings:

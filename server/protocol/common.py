@@ -63,7 +63,7 @@ class GenerationRequest(SamplingFields, Guided):
         return {
             name: value
             for name, value in fields.items()
-            if name not in NO_EFFECT and name not in NOTHING_ASKED
+            if name in cls.model_fields or (name not in NO_EFFECT and name not in NOTHING_ASKED)
         }
 
     @model_validator(mode="after")
@@ -85,6 +85,11 @@ class GenerationRequest(SamplingFields, Guided):
     def token_limit(self) -> int | None:
         """Most tokens the caller wants; None leaves it to the context."""
         return self.max_tokens
+
+    @property
+    def chooses(self) -> bool:
+        """Whether more answers are generated than shown."""
+        return False
 
     def constraint(self) -> Constraint | None:
         """The form that the output must have. Raises ValueError that begins with the field at fault."""

@@ -43,10 +43,10 @@ class NoCall(StrictModel):
 
 
 class ThinkingOn(StrictModel):
-    """The budget is checked and not kept: what bounds the whole answer is max_tokens."""
-
     type: Literal["enabled"]
     budget_tokens: int = Field(ge=LEAST_THINKING, lt=INT64)
+    """After so many tokens the thinking is ended, and the answer begins."""
+
     display: Literal["omitted"] | None = None
 
 
@@ -99,3 +99,8 @@ class MessagesRequest(CountTokensRequest):
         if isinstance(self.thinking, ThinkingOn) and self.thinking.budget_tokens >= self.max_tokens:
             raise ValueError("thinking.budget_tokens must be below max_tokens")
         return self
+
+    @property
+    def thinking_budget(self) -> int | None:
+        """In tokens."""
+        return self.thinking.budget_tokens if isinstance(self.thinking, ThinkingOn) else None

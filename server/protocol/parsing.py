@@ -22,7 +22,7 @@ def parse_request(model: type[RequestModel], body: bytes, content_type: str | No
 
 def check_fields(model: type[RequestModel], fields: Mapping[str, Any]) -> RequestModel:
     """The same for a body that is read already."""
-    refuse_unsupported(fields)
+    refuse_unsupported({name: value for name, value in fields.items() if name not in model.model_fields})
     # null equals absent for every optional field.
     given = {name: value for name, value in fields.items() if value is not None}
     try:

@@ -122,6 +122,9 @@ class FinishChoice(msgspec.Struct):
     stop_reason: str | int | None = None
 
 
+PromptLogprobs = list[dict[str, Any] | None]
+
+
 class TextChoice(msgspec.Struct):
     index: int
     text: str
@@ -130,9 +133,7 @@ class TextChoice(msgspec.Struct):
     stop_reason: str | int | None = None
     token_ids: TokenIds = UNSET
     prompt_token_ids: TokenIds = UNSET
-
-
-PromptLogprobs = list[dict[str, Any] | None]
+    prompt_logprobs: PromptLogprobs | UnsetType = UNSET
 
 
 class Reply(msgspec.Struct, omit_defaults=True):

@@ -45,5 +45,9 @@ class IsSleeping(msgspec.Struct):
     is_sleeping: bool
 
 
+class WorkerResults(msgspec.Struct):
+    results: list[Any]
+
+
 class ServerInfo(msgspec.Struct):
     config: dict[str, Any]

@@ -36,8 +36,8 @@ class ChatTurn:
         return AnswerParser(None, None) if self.reading is None else self.reading.new_parser()
 
 
-async def chat_turn(request: ChatRequest, serving: Serving) -> ChatTurn:
-    """Raises ApiError 400 for what the model, its template or its context cannot take."""
+async def chat_turn(request: ChatRequest, serving: Serving, thinking_budget: int | None = None) -> ChatTurn:
+    """`thinking_budget` in tokens. Raises ApiError 400 for what the model, its template or its context cannot take."""
     check_against_model(request, serving.limits)
     request = as_served(request, serving)
     refuse_unparsable_calls(request, serving)
@@ -47,12 +47,14 @@ async def chat_turn(request: ChatRequest, serving: Serving) -> ChatTurn:
         request = request.model_copy(update={"skip_special_tokens": False})
     prompt = Prompt(truncate(token_ids, request, serving), text)
     unique = uuid4().hex
-    constraint = _constraint(request, text, serving)
+    constraint = _constraint(request, text, serving, thinking_budget)
     made = await sequences(request, [prompt], request.prompt_logprobs, unique, serving, constraint)
     return ChatTurn(request, prompt, made, reading, unique)
 
 
-def _constraint(request: ChatRequest, text: str, serving: Serving) -> Constraint | None:
+def _constraint(
+    request: ChatRequest, text: str, serving: Serving, thinking_budget: int | None
+) -> Constraint | None:
     forced = (
         forced_calls(request.tool_choice, request.tools or (), request.parallel_tool_calls)
         if request.must_call
@@ -60,7 +62,7 @@ def _constraint(request: ChatRequest, text: str, serving: Serving) -> Constraint
     )
     asked = request.constraint() if forced is None else forced
     field = "tool_choice" if forced is not None else "response_format"
-    return serving.constraints.of_chat(asked, text, _continued(request), field)
+    return serving.constraints.of_chat(asked, text, _continued(request), field, thinking_budget)
 
 
 def _continued(request: ChatRequest) -> str | None:

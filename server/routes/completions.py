@@ -5,6 +5,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Request, Response
 
 from paddock.server.errors import bad_request
+from paddock.server.generation.best_of import BestOfFormat
 from paddock.server.generation.completion_format import CompletionFormat, CompletionOptions, EchoedPrompt
 from paddock.server.generation.format import ReplyIdentity
 from paddock.server.generation.sampling import check_against_model, check_tokens
@@ -29,9 +30,13 @@ async def completions(http: Request) -> Response:
     unique = uuid4().hex
     constraint = serving.constraints.of_completion(request.constraint())
     logprobs = _prompt_logprobs_wanted(request)
-    made = await sequences(request, prompts, logprobs, unique, serving, constraint)
     identity = ReplyIdentity.new("cmpl", request.request_id or unique, model)
     reply = _format(request, prompts, identity, serving)
+    # To what comes now all that is generated is a choice, and has log-probabilities to be told by; the reply shows some.
+    request = request.model_copy(
+        update={"n": request.num_generated, "logprobs": request.top_logprobs_wanted()}
+    )
+    made = await sequences(request, prompts, logprobs, unique, serving, constraint)
     return answer(http, request, prompts, made, reply, serving)
 
 
@@ -63,7 +68,10 @@ def _format(
         prompt_token_ids=[prompt.token_ids for prompt in prompts] if request.return_token_ids else None,
     )
     echoed = [_echo(prompt, request, serving) for prompt in prompts] if request.echo else []
-    return CompletionFormat(identity, request.n, echoed, options, words_of(request, serving))
+    words = words_of(request, serving)
+    if request.chooses:
+        return BestOfFormat(identity, request.n, echoed, options, words, best_of=request.num_generated)
+    return CompletionFormat(identity, request.n, echoed, options, words)
 
 
 def _echo(prompt: Prompt, request: CompletionRequest, serving: Serving) -> EchoedPrompt:

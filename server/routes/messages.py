@@ -23,7 +23,7 @@ async def create_message(http: Request) -> Response:
     serving.client.refuse_if_unavailable()
     request = parse_request(MessagesRequest, await http.body(), http.headers.get("content-type"))
     model = serving.model_name(request.model)
-    turn = await chat_turn(chat_request(request, serving), serving)
+    turn = await chat_turn(chat_request(request, serving), serving, request.thinking_budget)
     message = MessageReply(f"msg_{turn.unique}", model, [], MessageUsage(len(turn.prompt.token_ids)))
     reply = MessageFormat(message, ReadChoice(turn.new_parser()), shows_thinking(request))
     return answer(http, turn.request, [turn.prompt], turn.sequences, reply, serving, shows_cached=True)

@@ -14,13 +14,30 @@ from waiting import until
 ASK: Any = [{"role": "user", "content": "What is a pod?"}]
 
 
+INSPECTION = """
+import time
+
+class Inspection:
+    def weights(self, unit, *, scale=1):
+        return {unit: self.weight_bytes * scale}
+
+    def lingers(self, seconds):
+        time.sleep(seconds)
+
+    def fails(self):
+        raise RuntimeError("out of luck")
+"""
+
+
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    log: Path = tmp_path_factory.mktemp("serve") / "log"
+    folder: Path = tmp_path_factory.mktemp("serve")
+    (folder / "inspection.py").write_text(INSPECTION)
     flags = ["--served-model-name", "tiny", "alias", "--enable-log-requests", "--enable-log-outputs"]
     flags += ["--max-log-len", "256", "--enable-prompt-tokens-details", "--enable-request-id-headers"]
-    flags += ["--enable-sleep-mode"]
-    with Serve(log, *flags, environ={"PADDOCK_SERVER_DEV_MODE": "1"}) as serve:
+    flags += ["--enable-sleep-mode", "--worker-extension-cls", "inspection.Inspection"]
+    environ = {"PADDOCK_SERVER_DEV_MODE": "1", "PYTHONPATH": str(folder)}
+    with Serve(folder / "log", *flags, environ=environ) as serve:
         yield serve
 
 
@@ -80,6 +97,14 @@ def test_equal_seeds_give_equal_choices_and_choices_differ(client: openai.OpenAI
     first = ask()
     assert first == ask()
     assert len(set(first)) > 1
+
+
+def test_best_of_shows_the_likeliest_of_what_the_same_seed_generates(client: openai.OpenAI) -> None:
+    asked: Any = {"model": "tiny", "prompt": "The capital", "max_tokens": 8, "temperature": 1.0, "seed": 5}
+    every = client.completions.create(n=5, logprobs=0, **asked).choices
+    means = {each.text: sum(each.logprobs.token_logprobs) / len(each.logprobs.tokens) for each in every}  # type: ignore[union-attr, arg-type, misc]
+    best = client.completions.create(n=2, best_of=5, **asked).choices
+    assert [each.text for each in best] == sorted(means, key=lambda text: -means[text])[:2]
 
 
 def test_a_stop_string_across_chunks_is_cut_out(client: openai.OpenAI) -> None:
@@ -318,3 +343,20 @@ def test_the_effective_configuration_is_shown_without_secrets(serve: Serve) -> N
 def test_the_models_defaults_and_names_are_shown(client: openai.OpenAI) -> None:
     assert [model.id for model in client.models.list()] == ["tiny", "alias"]
     assert client.models.retrieve("alias").id == "alias"
+
+
+def test_methods_of_a_worker_extension_are_called_over_http(serve: Serve, client: openai.OpenAI) -> None:
+    def call(method: str, **rest: Any) -> httpx.Response:
+        return httpx.post(serve.url + "/collective_rpc", json={"method": method, **rest})
+
+    [plain] = call("weights", args=["bytes"]).raise_for_status().json()["results"]
+    assert call("weights", args=["bytes"], kwargs={"scale": 2}).json() == {
+        "results": [{"bytes": 2 * plain["bytes"]}]
+    }
+    assert call("lingers", args=[0.2], timeout=0.05).status_code == 504
+    refused, failed = call("execute"), call("fails")
+    assert (refused.status_code, failed.status_code) == (400, 500)
+    assert "have no method 'execute' to call; they have fails, lingers, weights" in refused.text
+    assert "fails on rank 0: RuntimeError: out of luck" in failed.text
+    assert call("weights", args=["bytes"]).json() == {"results": [plain]}, "answers keep their order"
+    assert client.completions.create(model="tiny", prompt="a", max_tokens=2).choices[0].text

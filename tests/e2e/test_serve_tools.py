@@ -174,6 +174,9 @@ def test_anthropics_client_runs_the_same_loop(serve: Serve) -> None:
         adaptive: Any = {"type": "adaptive"}
         thought = client.messages.create(model="tiny", max_tokens=96, messages=CAPITAL, thinking=adaptive)
         assert thought.content[0].type == "thinking"
+        bounded: Any = {"type": "enabled", "budget_tokens": 1024}
+        thought = client.messages.create(model="tiny", max_tokens=1100, messages=CAPITAL, thinking=bounded)
+        assert [block.type for block in thought.content] == ["thinking", "text"]
 
 
 @pytest.mark.parametrize(

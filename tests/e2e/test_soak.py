@@ -14,6 +14,12 @@ from waiting import until
 REQUESTS = 20_000
 WARM_UP = 4_000
 CLIENTS = 32
+WAYS = {
+    "one-step-at-a-time": (),
+    "async": ("--async-scheduling",),
+    # Blocks for three requests of sixteen, so that most are preempted.
+    "swapping": ("--swap-space", "0.01", "--num-gpu-blocks-override", "16", "--max-model-len", "128"),
+}
 MAY_GROW_BYTES = 16 << 20
 """Less than one kilobyte a request: a leak of a request's tokens or text would show."""
 
@@ -61,7 +67,7 @@ async def load(url: str, requests: int, seed: int) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("flags", [(), ("--async-scheduling",)], ids=["one-step-at-a-time", "async"])
+@pytest.mark.parametrize("flags", WAYS.values(), ids=WAYS)
 def test_a_soak_with_random_aborts_grows_neither_process(tmp_path: Path, flags: tuple[str, ...]) -> None:
     environ = {"PADDOCK_CHECK_INTEGRITY": "1"}
     with Serve(tmp_path / "log", "--max-num-seqs", "16", *flags, environ=environ) as serve:
@@ -77,4 +83,5 @@ def test_a_soak_with_random_aborts_grows_neither_process(tmp_path: Path, flags: 
         print(f"growth in bytes over {REQUESTS - WARM_UP} requests: server {growth[0]}, engine {growth[1]}")
         assert max(growth) < MAY_GROW_BYTES
         assert serve.metric("vllm:kv_cache_usage_perc") == 0
+        assert (serve.metric("vllm:num_preemptions_total") > REQUESTS / 100) == ("--swap-space" in flags)
         assert serve.is_healthy()

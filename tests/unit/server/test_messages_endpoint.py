@@ -232,6 +232,10 @@ def test_tokens_are_counted_as_the_model_would_read_them(client: anthropic.Anthr
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": 10_000}, "maximum context length"),
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "budget_tokens"),
+        (
+            {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2000},
+            "thinking.budget_tokens: this server cannot bound",
+        ),
         ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools.0"),
         ({"tool_choice": {"type": "any"}}, "tool_choice needs tools"),
         ({"stop_sequences": [""]}, "stop"),

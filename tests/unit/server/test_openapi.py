@@ -22,7 +22,7 @@ def document(start_server: Callable[..., Any]) -> Any:
         changes_adapters=True,
         sleeps=True,
     )
-    return httpx.get(server.url + "/openapi.json").raise_for_status().json()
+    return httpx.get(server.url + "/openapi.json", timeout=60).raise_for_status().json()
 
 
 def references(part: Any) -> Iterator[str]:
