@@ -15,6 +15,7 @@ import aiohttp
 from paddock.operator.children import Children
 from paddock.operator.client import Api
 from paddock.operator.custom_metrics.listener import serve_custom_metrics
+from paddock.operator.custom_metrics.registration import Registration
 from paddock.operator.events import Recorder
 from paddock.operator.health import application, keep_time, serve
 from paddock.operator.lease import Lease
@@ -83,17 +84,37 @@ class Operator:
         recorder = Recorder(api, self._settings.identity)
         self._metrics.follow_recorder(lambda: recorder.dropped)
         queue = WorkQueue()
-        self._metrics.follow_queue(lambda: len(queue.schedule), lambda: queue.oldest_wait())
+        self._metrics.follow_queue(queue.waiting, queue.oldest_wait)
+        registration = self._registration(api)
         while not stop.is_set():
             self._vitals.state, self._vitals.leading = "standby", False
             await first_of(lease.acquire(), stop.wait())
             if lease.is_held() and not stop.is_set():
                 self._vitals.leading = True
-                await first_of(self._act(api, children, recorder, queue), lease.hold(), stop.wait())
+                acting = self._act(api, children, recorder, queue, registration)
+                await first_of(acting, lease.hold(), stop.wait())
         self._vitals.leading = False
+        if registration is not None and lease.is_held():
+            await registration.withdraw()
         await lease.release()
 
-    async def _act(self, api: Api, children: Children, recorder: Recorder, queue: WorkQueue) -> None:
+    def _registration(self, api: Api) -> Registration | None:
+        settings = self._settings
+        if settings.metrics_api_certificates is None:
+            return None
+        namespace = settings.namespace or self._credentials.namespace
+        return Registration.of(
+            api, namespace, settings.metrics_api_service, settings.metrics_api_certificates
+        )
+
+    async def _act(
+        self,
+        api: Api,
+        children: Children,
+        recorder: Recorder,
+        queue: WorkQueue,
+        registration: Registration | None,
+    ) -> None:
         settings = self._settings
         async with aiohttp.ClientSession() as to_pods:
             reports = Reports(to_pods, queue.add)
@@ -106,6 +127,8 @@ class Operator:
             )
             await lists.fill()
             async with asyncio.TaskGroup() as tasks:
+                if registration is not None:
+                    tasks.create_task(registration.put_back())
                 tasks.create_task(watcher.run(queue.add))
                 tasks.create_task(lists.keep(lambda key: queue.add(key, CHILD_DELAY)))
                 for _ in range(settings.workers):

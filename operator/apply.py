@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from paddock.operator.client import Api, ApiError
 from paddock.operator.events import Recorder
-from paddock.operator.plan.actions import Action, Apply, Delete
+from paddock.operator.plan.actions import Action, Annotate, Apply, Delete
 from paddock.operator.plan.group_secret import IssueSecret
 from paddock.operator.quantities import amount
 from paddock.operator.resource import InferenceService
@@ -35,14 +33,15 @@ class KedaMissing(Exception):
 async def perform(api: Api, recorder: Recorder, service: InferenceService, actions: Sequence[Action]) -> int:
     """Performs `actions` in order and stops at the first error. Returns how many changed an object."""
     changed = 0
-    actions = await _looked_up(api, service, actions)
     for action in actions:
         if isinstance(action, IssueSecret):
             changed += await _issue(api, action)
             continue
         if isinstance(action, Delete):
             await api.delete(action.kind, action.namespace, action.name, action.uid, action.resource_version)
-        elif not await _apply(api, action):
+        elif isinstance(action, Annotate):
+            await api.apply({"apiVersion": "v1", "kind": "Pod", "metadata": dict(action.metadata)})
+        elif not await _apply(api, action, service):
             continue
         changed += 1
         if action.note is not None:
@@ -61,22 +60,40 @@ async def _issue(api: Api, action: IssueSecret) -> bool:
     return True
 
 
-async def _looked_up(api: Api, service: InferenceService, actions: Sequence[Action]) -> list[Action]:
-    """With the live object of each manifest that was seen without one, for it may exist. All are asked for at once."""
-    unseen = [action for action in actions if isinstance(action, Apply) and action.live is None]
-    found = await asyncio.gather(*(_unseen(api, action.manifest, service) for action in unseen))
-    live = {id(action): replace(action, live=body) for action, body in zip(unseen, found, strict=True)}
-    return [live.get(id(action), action) for action in actions]
-
-
-async def _apply(api: Api, action: Apply) -> bool:
+async def _apply(api: Api, action: Apply, service: InferenceService) -> bool:
     """Whether the object is another one now."""
-    manifest, live = with_digest(action.manifest), action.live
-    if live is not None and is_applied(_content(manifest), live):
-        return False
+    manifest = with_digest(action.manifest)
     with _keda(manifest["kind"]):
+        live = action.live or await _made(api, manifest, service)
+        if live is None:
+            return True
+        if is_applied(_content(manifest), live):
+            return False
         applied = await api.apply(manifest)
-    return live is None or _version(applied) != _version(live)
+    return _version(applied) != _version(live)
+
+
+async def _made(api: Api, manifest: Mapping[str, Any], service: InferenceService) -> dict[str, Any] | None:
+    """None once it is made, or the object of ours that exists although the snapshot did not show it.
+
+    Never takes over what is not ours.
+    """
+    try:
+        await api.make(manifest)
+        return None
+    except ApiError as error:
+        if error.status != 409:
+            raise
+        meta = manifest["metadata"]
+        live = await api.named(manifest["kind"], meta["namespace"], meta["name"])
+        if live is None:
+            raise  # gone again meanwhile
+    if owned_by(live, service.uid):
+        return live
+    raise NameTaken(
+        f"{manifest['kind']} {meta['name']} exists in namespace {meta['namespace']} and does not belong to "
+        f"InferenceService {service.name}: delete or rename one of them"
+    )
 
 
 def _content(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,19 +105,6 @@ def _version(body: Mapping[str, Any]) -> tuple[Any, ...]:
     """Changes with the object's spec and with what we apply, but not with its status."""
     meta = body["metadata"]
     return meta.get("generation"), (meta.get("annotations") or {}).get(APPLIED)
-
-
-async def _unseen(api: Api, manifest: Mapping[str, Any], service: InferenceService) -> dict[str, Any] | None:
-    """The object that exists although the snapshot did not show it. Never takes over what is not ours."""
-    meta = manifest["metadata"]
-    with _keda(manifest["kind"]):
-        live = await api.get(manifest["kind"], meta["namespace"], meta["name"])
-    if live is None or owned_by(live, service.uid):
-        return live
-    raise NameTaken(
-        f"{manifest['kind']} {meta['name']} exists in namespace {meta['namespace']} and does not belong to "
-        f"InferenceService {service.name}: delete or rename one of them"
-    )
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """What the watched children of every InferenceService looked like last, fed by watches, lists and our own writes.
 
 Whatever comes first wins by resourceVersion, so late news of an old state change nothing, and the echo of our
-own write is no news. Bodies are kept as JSON: a tenth of the memory that dictionaries take.
+own write is no news. Nor is what nobody here reads, such as the status of a PodDisruptionBudget. Bodies are
+kept as JSON: a tenth of the memory that dictionaries take.
 """
 
 from __future__ import annotations
@@ -28,12 +29,17 @@ CHILDREN = {
 }
 """Group, version and plural of each watched kind."""
 
+_SAID_ELSEWHERE = {"apiVersion", "kind"}
+_STATUS_UNREAD = ("Service", "PodDisruptionBudget", "HorizontalPodAutoscaler")
+_SERVICE_OF_SLICE = "kubernetes.io/service-name"
 _REMEMBERED_ENDS = 10_000
 
 
 @dataclass(frozen=True)
 class News:
-    """One state of one child. `key`: the InferenceService that its label names, None without one."""
+    """One state of one child. `key`: the InferenceService that its label names, None without one. `data`: the body as
+    far as it is read, without its kind and version.
+    """
 
     kind: str
     namespace: str
@@ -45,8 +51,11 @@ class News:
 
     @classmethod
     def of(cls, kind: str, body: Mapping[str, Any]) -> News:
-        meta = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
-        service = (meta.get("labels") or {}).get(SERVICE_LABEL)
+        meta = body["metadata"]
+        kept = {key: value for key, value in meta.items() if key not in ("managedFields", "resourceVersion")}
+        unread = _SAID_ELSEWHERE | ({"status"} if kind in _STATUS_UNREAD else set())
+        read = {key: value for key, value in body.items() if key not in unread}
+        service = _service_of(kind, meta.get("labels") or {})
         return cls(
             kind=kind,
             namespace=meta["namespace"],
@@ -54,12 +63,23 @@ class News:
             uid=meta["uid"],
             version=int(meta["resourceVersion"]),
             key=(meta["namespace"], service) if service else None,
-            data=json.dumps({**body, "metadata": meta}, separators=(",", ":")).encode(),
+            data=json.dumps({**read, "metadata": kept}, separators=(",", ":")).encode(),
         )
 
     @property
     def place(self) -> tuple[str, str, str]:
         return self.kind, self.namespace, self.name
+
+    def body(self) -> dict[str, Any]:
+        body: dict[str, Any] = {"kind": self.kind, **json.loads(self.data)}
+        body["metadata"]["resourceVersion"] = str(self.version)
+        return body
+
+
+def _service_of(kind: str, labels: Mapping[str, str]) -> str | None:
+    """Of the endpoints only those of the client Service matter; the headless one has its own."""
+    service = labels.get(SERVICE_LABEL)
+    return None if kind == "EndpointSlice" and labels.get(_SERVICE_OF_SLICE) != service else service
 
 
 class Children:
@@ -85,20 +105,21 @@ class Children:
     def of(self, key: Key, kind: str) -> list[dict[str, Any]]:
         """Bodies of one kind, by name."""
         found = [news for news in self._of.get(key, {}).values() if news.kind == kind]
-        return [json.loads(news.data) for news in sorted(found, key=lambda news: news.name)]
+        return [news.body() for news in sorted(found, key=lambda news: news.name)]
 
     def saw(self, news: News) -> set[Key]:
-        """Takes a state in. Returns whom it concerns: nobody when it is not newer than what is known."""
+        """Takes a state in. Returns whom it concerns: nobody when it tells nothing that is not known."""
         known = self._latest.get(news.place)
         is_late = known is not None and known.version >= news.version
         if is_late or self._ended.get(news.uid, -1) >= news.version:
             return set()
+        is_same = known is not None and known.data == news.data
         concerned = self._drop(news.place)
         self._latest[news.place] = news
         if news.key is not None:
             self._of.setdefault(news.key, {})[news.place] = news
             concerned.add(news.key)
-        return concerned
+        return set() if is_same else concerned
 
     def lost(self, place: tuple[str, str, str], uid: str, version: float) -> set[Key]:
         """The object of this uid is gone as of `version`, and no older news bring it back.

@@ -26,6 +26,7 @@ _PATHS = {
     "ConfigMap": ("/api/v1", "configmaps"),
     "EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
     "Event": ("/apis/events.k8s.io/v1", "events"),
+    "APIService": ("/apis/apiregistration.k8s.io/v1", "apiservices"),
     "Lease": ("/apis/coordination.k8s.io/v1", "leases"),
 }
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
@@ -33,6 +34,7 @@ _WRITE_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=4)
 """A write that waits for a connection is dropped before anybody else may hold the Lease (5 s after we let go)."""
 
 _PAGE = 500
+_NEVER = "1"
 _CLIPPED = 600
 
 
@@ -80,6 +82,11 @@ class Api:
                 return None
             raise
 
+    async def named(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        """As `get`, for kinds that there is a right to list."""
+        found = await self.list(kind, namespace, fields=f"metadata.name={name}")
+        return {"kind": kind, **found[0]} if found else None
+
     async def list(
         self, kind: str, namespace: str | None, labels: str = "", fields: str = ""
     ) -> list[dict[str, Any]]:
@@ -113,10 +120,19 @@ class Api:
             raise
         return any(resource["name"] == plural for resource in resources)
 
+    async def make(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """As `apply`, of what must not exist yet: 409 where the name is taken, whoever has it.
+
+        An apply that names a resourceVersion makes what is absent and refuses what has another one, and nothing
+        has this: the first key that etcd stores gets 2. A POST would leave our fields to a second owner, whom later
+        applies could take none from.
+        """
+        return await self.apply({**manifest, "metadata": {**manifest["metadata"], "resourceVersion": _NEVER}})
+
     async def apply(self, manifest: Mapping[str, Any], subresource: str = "") -> dict[str, Any]:
         """Server-side apply: our fields become as given, fields of others stay."""
         meta = manifest["metadata"]
-        path = _path(manifest["kind"], meta["namespace"], meta["name"]) + (
+        path = _path(manifest["kind"], meta.get("namespace"), meta["name"]) + (
             f"/{subresource}" if subresource else ""
         )
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
@@ -138,13 +154,16 @@ class Api:
         path = _path(kind, namespace, name)
         return await self._request("PATCH", path, body=patch, content_type="application/merge-patch+json")
 
-    async def delete(self, kind: str, namespace: str, name: str, uid: str, resource_version: str) -> None:
-        """Deletes this very object in this very state; 409 when it changed, and no error when it is gone."""
+    async def delete(
+        self, kind: str, namespace: str, name: str, uid: str, resource_version: str | None
+    ) -> None:
+        """Deletes this very object, in this very state unless None; 409 when it changed, no error when it is gone."""
+        seen = {"uid": uid, "resourceVersion": resource_version}
         body = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
-            "preconditions": {"uid": uid, "resourceVersion": resource_version},
+            "preconditions": {key: value for key, value in seen.items() if value is not None},
         }
         try:
             left = await self._request("DELETE", _path(kind, namespace, name), body=body)

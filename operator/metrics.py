@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from prometheus_client import (
     CollectorRegistry,
@@ -34,6 +35,17 @@ class Vitals:
     lag: float = 0.0
 
 
+def resource_of(path: str) -> str:
+    """Plural of the kind that a request is about; empty where it asks for a list of kinds.
+
+    /apis/GROUP/VERSION[/namespaces/NAMESPACE]/PLURAL[/NAME[/SUBRESOURCE]], and /api/VERSION for the oldest kinds.
+    """
+    parts = urlsplit(path).path.strip("/").split("/")
+    parts = parts[3:] if parts[0] == "apis" else parts[2:]
+    parts = parts[2:] if len(parts) > 2 and parts[0] == "namespaces" else parts
+    return parts[0] if parts else ""
+
+
 class Metrics:
     """Counters of one operator process, in a registry of their own."""
 
@@ -56,8 +68,8 @@ class Metrics:
         )
         self.requests = Counter(
             "paddock_operator_api_requests",
-            "Requests to the API server by verb and HTTP status; status 0: no answer",
-            ["verb", "code"],
+            "Requests to the API server by verb, resource and HTTP status; status 0: no answer",
+            ["verb", "resource", "code"],
             registry=self.registry,
         )
         self.watch_events = Counter(
@@ -77,12 +89,12 @@ class Metrics:
 
     def requested(self, verb: str, code: int, path: str) -> None:
         """One finished request of either thread."""
-        self.requests.labels(verb, code).inc()
+        self.requests.labels(verb, resource_of(path), code).inc()
         if "watch=true" in path:
             self._vitals.last_watch_request = time.monotonic()
 
     def follow_queue(self, depth: Callable[[], float], oldest_seconds: Callable[[], float]) -> None:
-        self._gauge("paddock_operator_queue_depth", "Keys that wait, now or until later", depth)
+        self._gauge("paddock_operator_queue_depth", "Keys that are due and wait for a worker", depth)
         self._gauge(
             "paddock_operator_queue_oldest_seconds", "How long the longest overdue key waits", oldest_seconds
         )

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from paddock.operator.adapter_reports import adapter_reports, awaits_adapters
 from paddock.operator.apply import owned_by
 from paddock.operator.children import Children
 from paddock.operator.client import Api, ApiError
@@ -18,32 +19,37 @@ from paddock.operator.diagnosis import Problem, creation_problem
 from paddock.operator.downloads import downloads_of
 from paddock.operator.plan.labels import GROUP_LABEL
 from paddock.operator.resource import KIND, InferenceService
-from paddock.operator.snapshot import Pod, Snapshot, companion_key
+from paddock.operator.snapshot import Pod, Snapshot, companion_key, is_settled
+from paddock.operator.workqueue import Key
 
 Body = Mapping[str, Any]
 COMPANIONS = ("Service", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy", "HorizontalPodAutoscaler")
 _ASKED_FOR_EVENTS = 3
 
 
-async def observe(api: Api, children: Children, namespace: str, name: str) -> Snapshot | None:
-    """What lives now; None when the InferenceService does not exist."""
-    key = namespace, name
-    body = await api.get(KIND, namespace, name)
-    if body is None:
-        return None
+async def read(api: Api, key: Key) -> InferenceService | None:
+    """As it is now; None when it does not exist."""
+    body = await api.get(KIND, *key)
+    return InferenceService.of(body) if body else None
+
+
+async def observe(api: Api, children: Children, service: InferenceService) -> Snapshot:
+    """The service and what it owns. Asks the API server only where no watch tells: of claims and of what is silent."""
+    key = namespace, _ = service.namespace, service.name
     stateful_sets, pods = children.of(key, "StatefulSet"), children.of(key, "Pod")
     beside = chain.from_iterable(children.of(key, kind) for kind in COMPANIONS)
-    slices = [each for each in children.of(key, "EndpointSlice") if _is_of_service(each, name)]
-    service = InferenceService.of(body)
     silent = [pod for pod in pods if _stays(pod) and _waits_silently(pod)]
     own = {_group(s): s for s in stateful_sets if owned_by(s, service.uid) and _stays(s)}
     peopled = {_group(pod) for pod in pods}
     empty = {i: s for i, s in own.items() if i not in peopled and s["spec"].get("replicas", 1)}
-    refusals, warnings, missing, downloads, scaled = await asyncio.gather(
-        _refusals(api, namespace, empty),
+    tried = {i: s for i, s in empty.items() if is_settled(s)}
+    staying = [pod for pod in pods if _stays(pod)]
+    refusals, warnings, missing, downloads, adapters, scaled = await asyncio.gather(
+        _refusals(api, namespace, tried),
         _warnings(api, namespace, silent),
         _missing_claim(api, service),
-        downloads_of([pod for pod in pods if _stays(pod)]),
+        downloads_of(staying),
+        adapter_reports(staying),
         _scaled_objects(api, service, children.of(key, "HorizontalPodAutoscaler")),
     )
     return Snapshot(
@@ -53,19 +59,14 @@ async def observe(api: Api, children: Children, namespace: str, name: str) -> Sn
         companions={
             companion_key(c): c for c in chain(beside, scaled) if owned_by(c, service.uid) and _stays(c)
         },
-        ready_endpoints=_ready_endpoints(slices),
+        ready_endpoints=_ready_endpoints(children.of(key, "EndpointSlice")),
         leaving=frozenset(_group(s) for s in stateful_sets if not (owned_by(s, service.uid) and _stays(s))),
         refusals=refusals,
         missing_claim=missing,
         downloads=downloads,
-        is_silent=bool(silent or empty or missing or downloads),
+        adapters=adapters,
+        is_silent=bool(silent or empty or missing or downloads or awaits_adapters(staying, adapters)),
     )
-
-
-def _is_of_service(endpoint_slice: Body, name: str) -> bool:
-    """Whether it is of the client Service; the headless one has slices too."""
-    labels = endpoint_slice["metadata"].get("labels") or {}
-    return bool(labels.get("kubernetes.io/service-name") == name)
 
 
 def _group(body: Body) -> int:
@@ -101,7 +102,7 @@ async def _scaled_objects(
     if not wanted and all(owner["kind"] != "ScaledObject" for owner in owners):
         return []
     try:
-        found = await api.get("ScaledObject", service.namespace, service.name)
+        found = await api.named("ScaledObject", service.namespace, service.name)
     except ApiError as error:
         if error.status == 403:
             return []
@@ -110,7 +111,7 @@ async def _scaled_objects(
 
 
 async def _refusals(api: Api, namespace: str, empty: Mapping[int, Body]) -> dict[int, Problem]:
-    """Why StatefulSets without pods have none."""
+    """Why StatefulSets without pods have none, of those whose controller has tried to make some."""
     found: dict[int, Problem] = {}
     for index, body in sorted(empty.items())[:_ASKED_FOR_EVENTS]:
         problem = creation_problem(body["metadata"]["name"], await _notes(api, namespace, body))

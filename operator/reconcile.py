@@ -8,17 +8,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from paddock.operator.adapter_condition import ADAPTERS_READY
 from paddock.operator.apply import KedaMissing, NameTaken, perform
 from paddock.operator.children import Children
 from paddock.operator.client import Api
 from paddock.operator.diagnosis import Problem
 from paddock.operator.events import Recorder
-from paddock.operator.observe import observe
-from paddock.operator.plan.actions import plan
+from paddock.operator.observe import observe, read
+from paddock.operator.plan.actions import plan, withdrawal
 from paddock.operator.plan.blueprint import Blueprint
 from paddock.operator.plan.host_paths import HostPathPolicy
 from paddock.operator.plan.network_policy import Isolation
-from paddock.operator.plan.refusal import Refusal
+from paddock.operator.plan.refusal import ModelDoesNotFit, Refusal
 from paddock.operator.plan.revision import Rendering
 from paddock.operator.reports import Reports
 from paddock.operator.resource import GROUP, KIND, VERSION, InferenceService
@@ -58,26 +59,32 @@ class Reconciler:
 
     async def reconcile(self, key: Key) -> Outcome:
         """Raises what the API server answers; the caller backs off."""
-        seen = await observe(self.api, self.children, *key)
-        if seen is None or seen.service.deleting:
+        service = await read(self.api, key)
+        if service is None or service.deleting:
             return Outcome(None)
-        verdict = self._judge(self.reports.complete(seen))
+        seen = await observe(self.api, self.children, service)
+        verdict = self._judge(self.reports.complete(seen), seen)
         changed = 0
         if isinstance(verdict, Blueprint):
             try:
                 actions = plan(verdict, seen, self.rendering, self.isolation)
-                changed = await perform(self.api, self.recorder, seen.service, actions)
+                changed = await perform(self.api, self.recorder, service, actions)
+                if changed:
+                    seen = await observe(self.api, self.children, service)
             except (NameTaken, KedaMissing) as error:
                 seen = replace(seen, conflicts=(Problem(type(error).__name__, str(error)),))
+        elif isinstance(verdict, ModelDoesNotFit):
+            withdrawn = withdrawal(seen, verdict.revision)
+            changed = await perform(self.api, self.recorder, service, withdrawn)
         written = await self._report(seen, verdict)
         pause = SILENT_SECONDS if seen.is_silent or seen.conflicts else UNSETTLED_SECONDS
         if _is_settled(written):
             pause = SETTLED_SECONDS * random.uniform(0.8, 1.2)
         return Outcome(pause, changed, written)
 
-    def _judge(self, service: InferenceService) -> Blueprint | Refusal:
+    def _judge(self, service: InferenceService, seen: Snapshot) -> Blueprint | Refusal:
         try:
-            return Blueprint.of(service, self.host_paths, self.rendering.accelerator)
+            return Blueprint.of(service, self.host_paths, self.rendering.accelerator, seen.surveys())
         except Refusal as refusal:
             return refusal
 
@@ -95,7 +102,8 @@ class Reconciler:
 def _is_settled(status: Mapping[str, Any]) -> bool:
     """Whether nothing is known to be under way or amiss."""
     conditions = {condition["type"]: condition["status"] for condition in status["conditions"]}
-    return bool(conditions["Degraded"] == conditions["Progressing"] == "False")
+    loaded = conditions.get(ADAPTERS_READY, "True") == "True"
+    return bool(loaded and conditions["Degraded"] == conditions["Progressing"] == "False")
 
 
 def _with_status(service: InferenceService, written: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import aiohttp
 
@@ -78,11 +77,6 @@ class Relisting:
         news: list[News] = []
         version = 0
         async for items, listed_at in self._api.pages(kind, namespace, MANAGED_BY_US):
-            news += [News.of(kind, _with_kind(kind, item)) for item in items]
+            news += [News.of(kind, item) for item in items]
             version = version or int(listed_at)
         return self._children.listed(kind, namespace, news, version)
-
-
-def _with_kind(kind: str, item: dict[str, Any]) -> dict[str, Any]:
-    """The items of a list do not say their kind themselves."""
-    return {"kind": kind, **item}

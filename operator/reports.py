@@ -47,8 +47,17 @@ class Reports:
         """The service, its status.plan completed by what a pod of the present revision has reported."""
         service, status = seen.service, seen.service.status
         plan, revision = status.get("plan"), str(status.get("revision"))
-        # Of a spec that changed since, the status tells nothing yet.
-        if not plan or status.get("observedGeneration") != service.generation or is_reported(plan, revision):
+        # Of a spec that changed since, the status tells nothing yet, and the pods of one that is refused are of another.
+        refused = any(
+            each["type"] == "Accepted" and each["status"] == "False"
+            for each in status.get("conditions") or ()
+        )
+        if (
+            not plan
+            or refused
+            or status.get("observedGeneration") != service.generation
+            or is_reported(plan, revision)
+        ):
             return service
         pod = next((pod for pod in seen.pods if _can_tell(pod, revision)), None)
         if pod is None:

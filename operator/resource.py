@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from paddock.engine.config.schema import dialect_schemas
-from paddock.operator.adapters import ADAPTERS, Adapter, Adapters
+from paddock.operator.adapters import ADAPTER_SOURCE, ADAPTERS, Adapters
 from paddock.operator.autoscaling import Autoscaling
 from paddock.operator.part import Duration, Part, rules
 from paddock.operator.placement import LabelSelector
@@ -34,6 +34,12 @@ CACHE_PATH = "/models/cache"
 
 DOWNLOAD_CONTAINER = "download"
 """Name of that container."""
+
+SURVEY_CONTAINER = "survey"
+"""Name of the container that reads, before the download, what the model is."""
+
+ADAPTER_KEEPER = "adapters"
+"""Name of the container that fetches adapters while the server runs."""
 
 PRE_STOP_SECONDS = 3
 STOP_MARGIN_SECONDS = PRE_STOP_SECONDS + 15
@@ -117,7 +123,7 @@ class OperatorSpec(Part):
 
 
 class Condition(Part):
-    """One aspect of the state: Accepted, ModelReady, Progressing, Available or Degraded."""
+    """One aspect of the state: Accepted, ModelReady, Progressing, Available, Degraded or AdaptersReady."""
 
     type: Annotated[str, Field(max_length=64)] = Field(description="Name of the condition.")
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
@@ -184,7 +190,9 @@ class Status(Part):
             ),
         ]
         | None
-    ) = Field(default=None, description="Accepted, ModelReady, Progressing, Available, Degraded.")
+    ) = Field(
+        default=None, description="Accepted, ModelReady, Progressing, Available, Degraded, AdaptersReady."
+    )
     observed_generation: int | None = Field(
         default=None,
         description="metadata.generation that this status speaks of.",
@@ -251,10 +259,10 @@ class InferenceService:
         fields = (field.alias or name for name, field in OperatorSpec.model_fields.items())
         return OperatorSpec.model_validate({name: self.spec[name] for name in fields if name in self.spec})
 
-    def adapters(self) -> list[Adapter]:
-        """Those to mount. Raises pydantic.ValidationError."""
-        given = (self.spec.get("lora") or {}).get(ADAPTERS)
-        return Adapters.model_validate({ADAPTERS: given}).adapters or []
+    def adapters(self) -> Adapters:
+        """The operator's part of `spec.lora`. Raises pydantic.ValidationError."""
+        lora = self.spec.get("lora") or {}
+        return Adapters.model_validate({key: lora[key] for key in (ADAPTERS, ADAPTER_SOURCE) if key in lora})
 
     def source(self) -> Source:
         """How the model is downloaded. Raises pydantic.ValidationError."""

@@ -29,7 +29,8 @@ class SettingsError(Exception):
 @dataclass(frozen=True)
 class Settings:
     """`namespace`: where the Lease lives. `watched`: namespaces to serve, all when empty.
-    `metrics_api_certificates`: folder with tls.crt and tls.key; without it there is no custom metrics API.
+    `metrics_api_certificates`: folder with tls.crt, tls.key and ca.crt; without it there is no custom metrics API.
+    `metrics_api_service`: our Service before it.
     """
 
     namespace: str | None
@@ -47,6 +48,7 @@ class Settings:
     port: int
     metrics_api_port: int
     metrics_api_certificates: Path | None
+    metrics_api_service: str
 
 
 def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
@@ -80,6 +82,7 @@ def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         port=given.port,
         metrics_api_port=given.metrics_api_port,
         metrics_api_certificates=_certificates(environ),
+        metrics_api_service=environ.get("PADDOCK_METRICS_API_SERVICE") or "paddock-operator-metrics-api",
     )
 
 
@@ -114,7 +117,9 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 
 def _certificates(environ: Mapping[str, str]) -> Path | None:
     text = environ.get("PADDOCK_METRICS_API_CERTIFICATES", "")
-    missing = [name for name in ("tls.crt", "tls.key") if text and not (Path(text) / name).is_file()]
+    missing = [
+        name for name in ("tls.crt", "tls.key", "ca.crt") if text and not (Path(text) / name).is_file()
+    ]
     if missing:
         raise SettingsError(
             f"PADDOCK_METRICS_API_CERTIFICATES is {text!r}, which holds no {' and no '.join(missing)}"

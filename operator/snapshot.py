@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from paddock.operator.adapter_reports import Reports
 from paddock.operator.diagnosis import Problem, is_ready, problem_of
+from paddock.operator.plan.fetched_adapters import WANTED_ADAPTERS
 from paddock.operator.plan.labels import EACH_ANSWERS, GROUP_LABEL, answers
 from paddock.operator.plan.revision import REVISION
 from paddock.operator.plan.rollout import Group
+from paddock.operator.plan.survey import Survey, survey_of
 from paddock.operator.resource import InferenceService
 
 Body = Mapping[str, Any]
@@ -36,6 +39,11 @@ class Pod:
     scheme: str = "http"
     answers_alone: bool = False
     metrics: str = ""
+    wanted_adapters: str | None = None
+    """The list of adapters that it bears; None where it cannot take any while it runs."""
+
+    survey: Survey | None = None
+    """What it read of the model before the download."""
 
     @classmethod
     def of(cls, body: Body, warnings: tuple[str, ...] = ()) -> Pod:
@@ -54,6 +62,8 @@ class Pod:
             scheme=_scheme(body),
             answers_alone=EACH_ANSWERS.items() <= labels.items(),
             metrics=metrics_address(body) if answers(labels) else "",
+            wanted_adapters=(meta.get("annotations") or {}).get(WANTED_ADAPTERS),
+            survey=survey_of(body),
         )
 
 
@@ -77,8 +87,15 @@ class Snapshot:
     refusals: Mapping[int, Problem] = field(default_factory=dict)
     missing_claim: str | None = None
     downloads: Mapping[str, str] = field(default_factory=dict)
+    adapters: Reports = field(default_factory=dict)
+    """What pods tell of the adapters that they fetch."""
+
     conflicts: tuple[Problem, ...] = ()
     is_silent: bool = False
+
+    def surveys(self) -> dict[str, Survey]:
+        """By the revision of the pods that made them."""
+        return {pod.revision: pod.survey for pod in self.pods if pod.survey is not None}
 
     def groups(self) -> list[Group]:
         return [self._group(index) for index in sorted(self.stateful_sets)]

@@ -10,13 +10,14 @@ from paddock.operator.part import Part
 from paddock.operator.pod_template import LocalReference
 from paddock.operator.structural import Schema, structural_schema
 
-_URI = r"^(hf|pvc|oci|s3|https|file)://[^\s]+$"
+URI = r"^(hf|pvc|oci|s3|https|file)://[^\s]+$"
 _CLAIM = r"^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(/[^/\s]+)*/?$"
 _HUB = r"^hf://[A-Za-z0-9_][-A-Za-z0-9_.]*/[-A-Za-z0-9_.]+(@[-A-Za-z0-9_./]+)?$"
 _BUCKET = r"^s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/[^/\s?#]+)*/?$"
 _ARCHIVE = r"^https://[^/@\s?#]+/[^\s?#]+\.(tar|tar\.gz|tgz|zip)$"
 CACHE = r"^$|^file:///[^/\s].*$|" + _CLAIM
 DOWNLOADED = "^(hf|s3|https)://"
+Endpoint = Annotated[str, Field(max_length=512, pattern=r"^https?://[^/@\s?#]+(/[^\s?#]*)?$")]
 
 
 class Source(Part):
@@ -28,11 +29,9 @@ class Source(Part):
         "and write, or file:///folder of each node (when the operator allows it). Empty: each pod downloads to its own "
         "disk. The operator's setting when left out.",
     )
-    endpoint: Annotated[str, Field(max_length=512, pattern=r"^https?://[^/@\s?#]+(/[^\s?#]*)?$")] | None = (
-        Field(
-            default=None,
-            description="Address of a mirror of the hub (hf://), or of an S3 server (s3://), as https://s3.example:9000.",
-        )
+    endpoint: Endpoint | None = Field(
+        default=None,
+        description="Address of a mirror of the hub (hf://), or of an S3 server (s3://), as https://s3.example:9000.",
     )
     credentials_secret_ref: LocalReference | None = Field(
         default=None,
@@ -49,7 +48,8 @@ def source_schemas() -> dict[str, Schema]:
     return {"uri": _uri_schema(), "source": structural_schema(Source)}
 
 
-def _uri_schema() -> Schema:
+def uri_rules() -> list[dict[str, Any]]:
+    """CEL rules over an address, by its scheme."""
     forms = (
         (_CLAIM, "pvc://", "a pvc:// address is pvc://CLAIM or pvc://CLAIM/FOLDER"),
         (r"^file:///[^/]", "file://", "a file:// address holds an absolute path: file:///folder"),
@@ -69,6 +69,10 @@ def _uri_schema() -> Schema:
         "rule": r"!self.matches('/\\.\\.?(/|$)')",
         "message": "the address must not contain . or .. as a folder",
     }
+    return [*rules, dots]
+
+
+def _uri_schema() -> Schema:
     return {
         "type": "string",
         "description": "Where the model's files are: hf://owner/name@revision (the hub), s3://bucket/folder, "
@@ -76,8 +80,8 @@ def _uri_schema() -> Schema:
         "file:///folder/on/the/node (when the operator allows it).",
         "minLength": 8,
         "maxLength": 1024,
-        "pattern": _URI,
-        "x-kubernetes-validations": [*rules, dots],
+        "pattern": URI,
+        "x-kubernetes-validations": uri_rules(),
     }
 
 

@@ -5,6 +5,7 @@ ModelReady    a replica has loaded the model of this spec; False names what is w
 Progressing   replicas are being created, replaced or removed; False means settled, refused or blocked.
 Available     a completion can be served: a replica is ready and the Service leads to it.
 Degraded      something is wrong; the reason is the cause.
+AdaptersReady every adapter that is fetched is loaded, and where; there only where the spec names some.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from paddock.operator.adapter_condition import ADAPTERS_READY, adapter_problems, adapters_ready
 from paddock.operator.diagnosis import Problem
 from paddock.operator.plan.actions import Note
 from paddock.operator.plan.blueprint import Blueprint
 from paddock.operator.plan.labels import leader_labels
-from paddock.operator.plan.refusal import Refusal
+from paddock.operator.plan.refusal import ModelDoesNotFit, Refusal
 from paddock.operator.plan.rollout import Group
 from paddock.operator.plan.service import url
 from paddock.operator.snapshot import Snapshot
@@ -49,6 +51,7 @@ def status(seen: Snapshot, verdict: Blueprint | Refusal, now: str) -> dict[str, 
         _progressing(seen, verdict, groups),
         _available(seen, groups, address),
         _degraded(seen),
+        *_adapters(seen, verdict),
     )
     written = {
         "conditions": _timed(aspects, service.status.get("conditions") or (), service.generation, now),
@@ -76,7 +79,9 @@ def _configuration(verdict: Blueprint | Refusal, before: Mapping[str, Any]) -> A
 
 
 def _plan(verdict: Blueprint | Refusal, before: Mapping[str, Any]) -> Any:
-    """Of the last spec that was accepted, like the configuration."""
+    """Of the last spec that was accepted, like the configuration, or what the refusal of this one rests on."""
+    if isinstance(verdict, ModelDoesNotFit):
+        return dict(verdict.plan)
     return dict(verdict.memory) if isinstance(verdict, Blueprint) else before.get("plan")
 
 
@@ -170,6 +175,11 @@ def _available(seen: Snapshot, groups: Sequence[Group], address: str) -> Aspect:
     return Aspect(kind, "False", "NoReplicaReady", f"0 of {wanted} replicas are ready{cause}")
 
 
+def _adapters(seen: Snapshot, verdict: Blueprint | Refusal) -> list[Aspect]:
+    told = adapters_ready(seen, verdict) if isinstance(verdict, Blueprint) else None
+    return [Aspect(ADAPTERS_READY, *told)] if told else []
+
+
 def _degraded(seen: Snapshot) -> Aspect:
     problems = _problems(seen)
     if not problems:
@@ -180,12 +190,13 @@ def _degraded(seen: Snapshot) -> Aspect:
 
 
 def _problems(seen: Snapshot) -> list[Problem]:
+    found = [*seen.problems(), *adapter_problems(seen.adapters)]
     if seen.missing_claim is None or seen.service.replicas == 0:
-        return seen.problems()
+        return found
     message = (
         f"PersistentVolumeClaim {seen.missing_claim} does not exist in namespace {seen.service.namespace}"
     )
-    others = [problem for problem in seen.problems() if problem.reason != "VolumeClaimMissing"]
+    others = [problem for problem in found if problem.reason != "VolumeClaimMissing"]
     return [Problem("VolumeClaimMissing", message, of_model=True), *others]
 
 

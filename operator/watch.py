@@ -43,11 +43,6 @@ def is_own_echo(event_type: str | None, body: Mapping[str, Any]) -> bool:
     return event_type == "MODIFIED" and observed == body["metadata"]["generation"]
 
 
-def is_chatter(event_type: str | None, kind: str) -> bool:
-    """Whether news need no look: an autoscaler writes down what it sees every few seconds."""
-    return kind == "HorizontalPodAutoscaler" and event_type != "DELETED"
-
-
 def kind_begun(code: int, path: str) -> str | None:
     """The kind of child whose watch this request of kopf's begins, with a list; None for any other request.
 
@@ -169,7 +164,7 @@ class Watcher:
             if event_type == "DELETED"
             else self._children.saw(news)
         )
-        for key in () if is_chatter(event_type, news.kind) else concerned:
+        for key in concerned:
             enqueue(key, CHILD_DELAY)
 
     def _kopf(self, registry: kopf.OperatorRegistry, requested: Requested, stop: threading.Event) -> None:

@@ -12,12 +12,13 @@ from paddock.operator.client import ApiError, NotLeading
 from paddock.operator.metrics import Metrics
 from paddock.operator.reconcile import Reconciler
 from paddock.operator.service_metrics import ServiceMetrics
-from paddock.operator.watch import CHILD_DELAY
 from paddock.operator.workqueue import Key, WorkQueue
 
 logger = logging.getLogger(__name__)
 
 PASS_SECONDS = 120.0
+SECOND_LOOK_SECONDS = 1.0
+"""After a change of ours; what follows from it mostly comes as news before."""
 
 
 async def work(queue: WorkQueue, reconciler: Reconciler, metrics: Metrics) -> None:
@@ -39,7 +40,8 @@ async def _pass(key: Key, queue: WorkQueue, reconciler: Reconciler, services: Se
         async with asyncio.timeout(PASS_SECONDS):
             outcome = await reconciler.reconcile(key)
     except NotLeading as error:
-        logger.warning("%s/%s: %s", *key, error)
+        # The Lease may be renewed late and kept, and then nobody else looks at this key.
+        logger.warning("%s/%s: %s; again in %.1f s", *key, error, queue.retry(key))
         return "failed"
     except ApiError as error:
         # 409: somebody was quicker, and what is there now is read again. The others: the namespace is going.
@@ -66,5 +68,5 @@ async def _pass(key: Key, queue: WorkQueue, reconciler: Reconciler, services: Se
         logger.info("%s/%s: %d objects changed", *key, outcome.changed)
     queue.succeeded(key, changed=bool(outcome.changed))
     # What our own writes brought about is no news to us: one more look, and then the regular ones.
-    queue.add(key, CHILD_DELAY if outcome.changed else outcome.again)
+    queue.add(key, SECOND_LOOK_SECONDS if outcome.changed else outcome.again)
     return "changed" if outcome.changed else "settled"

@@ -114,6 +114,10 @@ class Schedule:
             heapq.heappop(self._order)
         return None
 
+    def waiting(self, now: float) -> int:
+        """How many keys a worker could take now; neither those that are due later nor those worked on."""
+        return sum(self._takeable_at(key) <= now for key in self._due)
+
     def oldest_wait(self, now: float) -> float:
         """For how long the longest overdue key has waited."""
         return max(0.0, now - min(self._due.values(), default=now))
@@ -142,6 +146,10 @@ class WorkQueue:
     def done(self, key: Key) -> None:
         self.schedule.done(key)
         self._changed.set()
+
+    def waiting(self) -> int:
+        """As Schedule.waiting, now."""
+        return self.schedule.waiting(self._clock())
 
     def oldest_wait(self) -> float:
         return self.schedule.oldest_wait(self._clock())

@@ -13,6 +13,7 @@ import json
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -137,13 +138,47 @@ async def edit(api: Api, names: Sequence[str], budgets: Seen, most: int) -> list
     return taken
 
 
-async def versions(api: Api) -> dict[tuple[str, str], str]:
-    """resourceVersion of every object, by kind and name."""
+Objects = dict[tuple[str, str], dict[str, Any]]
+
+
+async def metadata(api: Api) -> Objects:
+    """Of every object, by kind and name."""
     return {
-        (kind, item["metadata"]["name"]): item["metadata"]["resourceVersion"]
+        (kind, item["metadata"]["name"]): item["metadata"]
         for kind in KINDS
         for item in await api.list(kind, NAMESPACE)
     }
+
+
+def rewritten(before: Objects, after: Objects) -> Objects:
+    """Those whose resourceVersion is another one, as they are now."""
+    changed = (key for key in before if _version(before[key]) != _version(after.get(key, {})))
+    return {key: after.get(key, {}) for key in changed}
+
+
+def _version(meta: Mapping[str, Any]) -> str:
+    return str(meta.get("resourceVersion"))
+
+
+async def settled_metadata(api: Api, pause: float = 10) -> Objects:
+    """Once nobody writes any more: controllers of Kubernetes go on for a while after the operator is through."""
+    before = await metadata(api)
+    while True:
+        await asyncio.sleep(pause)
+        after = await metadata(api)
+        if not rewritten(before, after):
+            return after
+        before = after
+
+
+def latest_writers(objects: Objects) -> str:
+    """Who wrote to objects last, by kind, and how many of them."""
+    found: Counter[str] = Counter()
+    for (kind, _), meta in objects.items():
+        entries = meta.get("managedFields") or [{"manager": "nobody: it is gone"}]
+        last = max(entries, key=lambda entry: entry.get("time", ""))
+        found[f"{kind} {last.get('subresource', '')} by {last['manager']}"] += 1
+    return ", ".join(f"{number} {what}" for what, number in found.most_common())
 
 
 @asynccontextmanager
@@ -219,15 +254,18 @@ async def measure_many(
 ) -> list[str]:
     """Names of the resources that were created at once."""
     names = [f"many-{number}" for number in range(options.many)]
-    cpu, requests = process.cpu_seconds(), process.counted(REQUESTS)
+    cpu, requests = process.cpu_seconds(), process.by_label(REQUESTS, "verb", "resource")
     started = time.perf_counter()
     taken = await create(api, names, sets, together=True)
     whole = time.perf_counter() - started
     await until_quiet(process)
-    each = (process.counted(REQUESTS) - requests) / len(names)
+    asked = Counter(process.by_label(REQUESTS, "verb", "resource"))
+    asked.subtract(requests)
     show(f"{len(names)} created at once, to the last StatefulSet", f"{whole:.1f} s", "100: 15 s; 1000: 90 s")
     show("of each: median; p99", seconds(taken))
-    show("API requests of the operator, each", f"{each:.1f}")
+    show("API requests of the operator, each", f"{asked.total() / len(names):.1f}")
+    for what, number in asked.most_common(12):
+        show(f"of them {what}", f"{number / len(names):.2f}")
     show("CPU of the operator, each", f"{1e3 * (process.cpu_seconds() - cpu) / len(names):.0f} ms")
     show("resident after it", f"{process.resident_mb():.0f} MB", "256 MB")
     used, writes = await idle(process, options.idle)
@@ -244,7 +282,7 @@ async def measure_edits(process: OperatorProcess, api: Api, budgets: Seen, names
     await until_quiet(process)
 
 
-async def measure_again(process: OperatorProcess, before: dict[tuple[str, str], str], api: Api) -> None:
+async def measure_again(process: OperatorProcess, before: Objects, api: Api) -> None:
     """A new operator looks at everything."""
     resources = sum(kind == KIND for kind, _ in before)
     started = time.perf_counter()
@@ -256,10 +294,11 @@ async def measure_again(process: OperatorProcess, before: dict[tuple[str, str], 
     await until(all_seen)
     taken = time.perf_counter() - started
     await until_quiet(process)
-    after = await versions(api)
-    changed = sum(after.get(key) != version for key, version in before.items())
-    title = f"restart: {resources} resources, {len(before)} objects seen again; objects rewritten"
-    show(title, f"{taken:.1f} s; {changed}", "; 0")
+    changed = rewritten(before, await metadata(api))
+    title = f"restart: {resources} resources, {len(before)} objects seen again; the operator's writes; objects rewritten"
+    show(title, f"{taken:.1f} s; {process.writes():.0f}; {len(changed)}", "; 0; 0")
+    if changed:
+        show("written by", latest_writers(changed))
 
 
 async def measure(options: argparse.Namespace) -> None:
@@ -277,7 +316,7 @@ async def measure(options: argparse.Namespace) -> None:
                     await measure_alone(options, process, api, sets)
                     names = await measure_many(options, process, api, sets)
                     await measure_edits(process, api, budgets, names[:EDITS])
-            before = await versions(api)
+            before = await settled_metadata(api)
             with bench_operator(kubeconfig) as process:
                 await measure_again(process, before, api)
         finally:

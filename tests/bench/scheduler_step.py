@@ -38,6 +38,9 @@ class InstantExecutor:
     def step_bytes(self) -> int:
         return 0
 
+    def swap_blocks(self) -> int:
+        return 0
+
     def held_bytes(self) -> tuple[int, int]:
         return 0, 1
 

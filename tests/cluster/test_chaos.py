@@ -17,14 +17,17 @@ from children_of import children, comparable, orphans
 from helm import install_chart
 from installed import Cluster, said
 from kubectl import Kubectl, Manifest
+from local import command
 from manifests import inference_service, namespace
 from operator_process import OperatorProcess, operator_process
 from waiting import NotYet, until
 
 KILLS = 50
 NAMES = tuple(f"s{number}" for number in range(6))
-OUTAGE_SECONDS = 30
-"""Longer than the Lease (15 s) and its renew deadline (10 s): the operator gives up leading and starts over."""
+SHORT_OUTAGE, LONG_OUTAGE = 30, 300
+"""Seconds. The short one is longer than the Lease (15 s) and its renew deadline (10 s) already: the operator gives up
+leading and starts over. In the long one kopf's retries run out, and the back-off of ours is at its longest.
+"""
 
 Specs = dict[str, Manifest]
 PORTS = iter(range(18100, 18900))
@@ -178,11 +181,25 @@ def test_an_operator_killed_at_any_moment_leaves_nothing_half_done(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "mood", [Mood.REFUSED, Mood.UNAVAILABLE, Mood.CONFLICT], ids=lambda m: m.name.lower()
+    ("mood", "seconds"),
+    [
+        (Mood.REFUSED, SHORT_OUTAGE),
+        (Mood.UNAVAILABLE, SHORT_OUTAGE),
+        (Mood.CONFLICT, 0),
+        (Mood.REFUSED, LONG_OUTAGE),
+        (Mood.UNAVAILABLE, LONG_OUTAGE),
+    ],
+    ids=["refused", "unavailable", "conflict", "refused-for-long", "unavailable-for-long"],
 )
 def test_an_api_server_in_trouble_is_outlived(
-    unattended: Cluster, space: Kubectl, tmp_path: Path, mood: Mood, calm_runs: dict[str, list[str]]
+    unattended: Cluster,
+    space: Kubectl,
+    tmp_path: Path,
+    mood: Mood,
+    seconds: int,
+    calm_runs: dict[str, list[str]],
 ) -> None:
     specs = {name: idle_service(name) for name in NAMES}
     with ApiProxy(space.kubeconfig, tmp_path) as proxy, ExitStack() as stack:
@@ -191,31 +208,68 @@ def test_an_api_server_in_trouble_is_outlived(
         settled(space, specs)
 
         proxy.become(mood)
-        del specs["s0"]
-        space.run("delete", "infsvc", "s0", "--wait=false")
-        space.run("delete", "statefulset", "s1-0")
-        space.run("delete", "service/s2", "networkpolicy/s2")
-        specs |= {"s3": idle_service("s3", length=512, replicas=2), "new": idle_service("new")}
-        space.apply(specs["s3"], specs["new"])
-        if mood != Mood.CONFLICT:
-            outlast(operator)
+        change_meanwhile(space, specs)
+        if seconds:
+            outlast(operator, seconds)
             proxy.become(Mood.FAITHFUL)
 
+        ended = time.monotonic()
         made = settled(space, specs)
+        caught_up = time.monotonic() - ended
         assert operator.process.poll() is None
-    print(f"{mood.value}, {proxy.answered} made-up answers: {len(made)} objects as in a calm run")
+    print(
+        f"{mood.value} (outage of {seconds} s), {proxy.answered} made-up answers: {len(made)} objects as in a calm run, "
+        f"{caught_up:.0f} s later"
+    )
     assert made == calm_run(unattended, specs, calm_runs)
 
 
-def outlast(operator: OperatorProcess) -> None:
+def change_meanwhile(space: Kubectl, specs: Specs) -> None:
+    """Deletes, edits and creates what the operator cannot see now; `specs` keep in step."""
+    del specs["s0"]
+    space.run("delete", "infsvc", "s0", "--wait=false")
+    space.run("delete", "statefulset", "s1-0")
+    space.run("delete", "service/s2", "networkpolicy/s2")
+    specs |= {"s3": idle_service("s3", length=512, replicas=2), "new": idle_service("new")}
+    space.apply(specs["s3"], specs["new"])
+
+
+def outlast(operator: OperatorProcess, seconds: int) -> None:
     """The outage, in which the operator stays alive."""
     with pytest.raises(TimeoutError):
         until(
             lambda: operator.process.poll() is not None or not operator.says("/livez").startswith("ok"),
-            seconds=OUTAGE_SECONDS,
+            seconds=seconds,
             what="the end of the operator",
             every=1,
         )
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_compacted_etcd_is_lived_through(
+    unattended: Cluster, space: Kubectl, tmp_path: Path, calm_runs: dict[str, list[str]]
+) -> None:
+    specs = {name: idle_service(name) for name in NAMES}
+    with ApiProxy(space.kubeconfig, tmp_path) as proxy, ExitStack() as stack:
+        operator = run_operator(stack, space, proxy.kubeconfig)
+        space.apply(*specs.values())
+        settled(space, specs)
+        seen = space.get("infsvc", "s0")["metadata"]["resourceVersion"]
+
+        proxy.become(Mood.REFUSED)
+        change_meanwhile(space, specs)
+        left = command(space.kubeconfig.parent.name, "compact")
+        proxy.become(Mood.FAITHFUL)
+
+        past = (
+            f"/api/v1/namespaces/{space.namespace}/services?resourceVersion={seen}&resourceVersionMatch=Exact"
+        )
+        assert "Expired" in space.try_run("get", "--raw", past).stderr
+        made = settled(space, specs)
+        assert operator.process.poll() is None
+    print(f"all revisions before {left} gone: {len(made)} objects as in a calm run")
+    assert made == calm_run(unattended, specs, calm_runs)
 
 
 @pytest.mark.long

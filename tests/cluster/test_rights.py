@@ -56,13 +56,19 @@ def test_every_right_of_the_operator_is_needed_and_none_is_missing(cluster: Clus
     models.apply(
         idle_service("a", uri, replicas=2, autoscaling=scaled),
         idle_service("group", uri, nodes=2, parallel={"pipelineParallelSize": 2}),
+        idle_service("adapted", uri, lora={"enableLora": True, "adapters": []}),
         idle_service("claim", "pvc://none"),
     )
-    for name in ("a", "group"):
+    for name in ("a", "group", "adapted"):
         said(models, name, "Degraded", "True", "Unschedulable")
     said(models, "claim", "Degraded", "True", "VolumeClaimMissing")
     models.apply(
-        idle_service("a", uri, replicas=1, model={"maxModelLen": 512}, template={"serviceAccountName": "own"})
+        idle_service(
+            "a", uri, replicas=1, model={"maxModelLen": 512}, template={"serviceAccountName": "own"}
+        ),
+        idle_service(
+            "adapted", uri, lora={"enableLora": True, "adapters": [{"name": "sql", "uri": "hf://team/sql"}]}
+        ),
     )
 
     for replicas in (2, 1, 2, 1):  # the same news twice become one Event that counts

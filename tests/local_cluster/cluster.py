@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from local_cluster.bring_up import up
+from local_cluster.compaction import compact
 from local_cluster.directories import ClusterDirectory
 from local_cluster.errors import ClusterError
 from local_cluster.installation import install
@@ -70,6 +71,9 @@ def parser() -> argparse.ArgumentParser:
     )
     command(
         "build-images", run_build_images, "load Paddock's two images into the cluster; prints their names"
+    )
+    command(
+        "compact", run_compact, "compact etcd and restart the API server; prints the revision that is left"
     )
     archive = command("load-image", run_load_image, "load an OCI archive (a tar file) into every node")
     archive.add_argument("archive", type=Path)
@@ -144,6 +148,11 @@ def run_env(directory: ClusterDirectory, arguments: argparse.Namespace) -> int:
 
 def run_build_images(directory: ClusterDirectory, arguments: argparse.Namespace) -> int:
     print(json.dumps(build_images(open_cluster(directory))))
+    return 0
+
+
+def run_compact(directory: ClusterDirectory, arguments: argparse.Namespace) -> int:
+    print(compact(open_cluster(directory)))
     return 0
 
 

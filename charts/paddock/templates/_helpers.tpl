@@ -44,9 +44,9 @@ group takes the version that is preferred, so a second adapter would hide the fi
 {{- $foreign := false -}}
 {{- range $version := list "v1beta1" "v1beta2" -}}
 {{- $live := lookup "apiregistration.k8s.io/v1" "APIService" "" (printf "%s.custom.metrics.k8s.io" $version) -}}
-{{- $owner := dig "metadata" "annotations" "meta.helm.sh/release-name" "" (default dict $live) -}}
-{{- $space := dig "metadata" "annotations" "meta.helm.sh/release-namespace" "" (default dict $live) -}}
-{{- if and $live (not (and (eq $owner $.Release.Name) (eq $space $.Release.Namespace))) -}}
+{{- $service := default dict (dig "spec" "service" dict (default dict $live)) -}}
+{{- $ours := printf "%s/%s-metrics-api" $.Release.Namespace (include "paddock.operator.name" $) -}}
+{{- if and $live (ne $ours (printf "%s/%s" (get $service "namespace") (get $service "name"))) -}}
 {{- $foreign = true -}}
 {{- end -}}
 {{- end -}}

@@ -11,36 +11,37 @@ needs, the kubelet reads it, and a missing one shows in the pod's status.
   verbs: [patch]
 - apiGroups: [apps]
   resources: [statefulsets]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [services]
-  verbs: [get, list, watch, create, patch]
+  verbs: [list, watch, create, patch]
 # One goes when the spec names another account.
 - apiGroups: [""]
   resources: [serviceaccounts]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [list, watch, create, patch, delete]
 # By this text the pods of a replica that spans several know each other.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [create]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, list, watch, create, patch]
+  verbs: [list, watch, create, patch]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [list, watch, create, patch, delete]
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [list, watch, create, patch, delete]
 {{- if .Values.keda.enabled }}
 - apiGroups: [keda.sh]
   resources: [scaledobjects]
-  verbs: [get, create, patch, delete]
+  verbs: [list, create, patch, delete]
 {{- end }}
-# Pods belong to their StatefulSet; the operator reads their state and deletes whole groups in a rollout.
+# Pods belong to their StatefulSet; the operator reads their state, deletes whole groups in a rollout, and writes the
+# list of adapters that a pod loads while it runs.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch, delete]
+  verbs: [list, watch, patch, delete]
 # Only what a Service really routes to may count as available.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]

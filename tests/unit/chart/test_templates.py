@@ -124,7 +124,18 @@ def test_the_operator_may_touch_the_kinds_that_its_client_knows_and_no_other(
     }
 
     # Of ConfigMaps one of Kubernetes' own is read, by a Role that Kubernetes has for that. KEDA's kind: keda.enabled.
-    assert granted == used - {("", "configmaps"), ("keda.sh", "scaledobjects")}
+    # Of APIServices one, by its name, in a role of its own.
+    elsewhere = {
+        ("", "configmaps"),
+        ("keda.sh", "scaledobjects"),
+        ("apiregistration.k8s.io", "apiservices"),
+    }
+    assert granted == used - elsewhere
+
+
+def test_an_operator_scaled_to_zero_leaves_no_api_that_nobody_answers(render: Render) -> None:
+    rendered = render("--set", "crds.install=false,operator.replicas=0")
+    assert "APIService" not in objects(rendered)
 
 
 def test_the_autoscaler_may_read_exactly_the_metrics_that_are_served(render: Render) -> None:

@@ -1,19 +1,23 @@
 """When a live object is as it should be, and whose it is."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
-from paddock.operator.apply import APPLIED, KedaMissing, is_applied, owned_by, perform, with_digest
+from paddock.operator.apply import APPLIED, KedaMissing, NameTaken, is_applied, owned_by, perform, with_digest
 from paddock.operator.client import ApiError
 from paddock.operator.plan.actions import Apply
 from paddock.operator.plan.group_secret import IssueSecret
+from paddock.operator.resource import InferenceService
 
 MANIFEST = {
     "metadata": {"name": "a", "labels": {"x": "1"}},
     "spec": {"ports": [{"port": 80}], "emptyDir": {}},
 }
+
+CHILD = {"apiVersion": "v1", "kind": "Service", **MANIFEST, "metadata": {"name": "a", "namespace": "models"}}
 
 
 def live() -> dict[str, Any]:
@@ -86,15 +90,49 @@ def test_a_secret_is_asked_for_once_and_an_existing_one_stands() -> None:
     assert len(made[0]["stringData"]["group-secret"]) == 64
 
 
-@pytest.mark.parametrize(("got", "applied"), [(403, 200), (200, 404)], ids=["no right", "no KEDA"])
-def test_a_scaled_object_that_there_cannot_be_is_the_users_to_mend(got: int, applied: int) -> None:
-    class Server:
-        async def get(self, *_: str) -> None:
-            if got != 200:
-                raise ApiError(got, "Forbidden", "may not")
+def test_a_child_that_is_not_known_costs_one_request() -> None:
+    made: list[str] = []
 
-        async def apply(self, _: Any) -> None:
-            raise ApiError(applied, "NotFound", "no such kind")
+    class Server:
+        async def make(self, manifest: dict[str, Any]) -> None:
+            made.append(manifest["metadata"]["name"])
+
+    done = perform(cast(Any, Server()), cast(Any, None), cast(Any, None), [Apply(CHILD, None)])
+
+    assert asyncio.run(done) == 1
+    assert made == ["a"]
+
+
+class Taken:
+    """The name is in use, by the object of that uid's owner."""
+
+    def __init__(self, owner: str) -> None:
+        self.live = {**with_digest(CHILD), "status": {}}
+        self.live["metadata"] |= {"ownerReferences": [{"uid": owner, "controller": True}]}
+
+    async def make(self, _: Any) -> None:
+        raise ApiError(409, "Conflict", "the object has been modified")
+
+    async def named(self, *_: str) -> dict[str, Any]:
+        return self.live
+
+
+def test_a_child_of_ours_that_was_not_known_stands(make_service: Callable[..., InferenceService]) -> None:
+    done = perform(cast(Any, Taken("uid-1")), cast(Any, None), make_service(), [Apply(CHILD, None)])
+    assert asyncio.run(done) == 0
+
+
+def test_what_somebody_else_has_is_not_taken_over(make_service: Callable[..., InferenceService]) -> None:
+    done = perform(cast(Any, Taken("theirs")), cast(Any, None), make_service(), [Apply(CHILD, None)])
+    with pytest.raises(NameTaken, match="Service a exists in namespace models"):
+        asyncio.run(done)
+
+
+@pytest.mark.parametrize("code", [403, 404], ids=["no right", "no KEDA"])
+def test_a_scaled_object_that_there_cannot_be_is_the_users_to_mend(code: int) -> None:
+    class Server:
+        async def make(self, _: Any) -> None:
+            raise ApiError(code, "NotFound", "no such kind")
 
     manifest = {"kind": "ScaledObject", "metadata": {"name": "a", "namespace": "models"}}
     done = perform(cast(Any, Server()), cast(Any, None), cast(Any, None), [Apply(manifest, None)])

@@ -1,8 +1,11 @@
 """What is known of the children, whatever the order in which news of them come."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +48,39 @@ def test_the_echo_of_our_own_write_is_no_news() -> None:
     children.saw(pod(5))
 
     assert children.saw(pod(5)) == set()
+
+
+def test_what_changes_nothing_that_is_read_is_no_news_but_moves_the_version() -> None:
+    children = Children()
+    children.saw(pod(5))
+
+    assert children.saw(pod(6)) == set()
+
+    assert versions(children) == ["6"]
+
+
+def of_kind(kind: str, version: int, labels: Mapping[str, str] = MappingProxyType({}), **fields: Any) -> News:
+    meta = {"namespace": "models", "name": "qwen3-a", "uid": kind, "resourceVersion": str(version)}
+    return News.of(
+        kind, {"metadata": {**meta, "labels": {"paddock.dev/service": "qwen3", **labels}}, **fields}
+    )
+
+
+@pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "PodDisruptionBudget"])
+def test_a_status_that_nobody_reads_is_no_news_and_an_edit_is(kind: str) -> None:
+    children = Children()
+    children.saw(of_kind(kind, 5, spec={"least": 1}))
+
+    assert children.saw(of_kind(kind, 6, spec={"least": 1}, status={"seen": 1})) == set()
+    assert children.saw(of_kind(kind, 7, spec={"least": 2}, status={"seen": 1})) == {KEY}
+
+
+def test_endpoints_of_the_client_service_are_news_and_those_of_the_headless_one_are_none() -> None:
+    children = Children()
+    client, headless = ({"kubernetes.io/service-name": name} for name in ("qwen3", "qwen3-pods"))
+
+    assert children.saw(of_kind("EndpointSlice", 5, headless)) == set()
+    assert children.saw(of_kind("EndpointSlice", 6, client)) == {KEY}
 
 
 def test_managed_fields_are_not_kept() -> None:

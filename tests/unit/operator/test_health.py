@@ -58,5 +58,5 @@ def test_the_pages_answer() -> None:
 
     live, ready, text = asyncio.run(scene())
     assert (live, ready) == (200, 503)
-    assert 'paddock_operator_api_requests_total{code="200",verb="GET"} 1.0' in text
+    assert 'paddock_operator_api_requests_total{code="200",resource="pods",verb="GET"} 1.0' in text
     assert "paddock_operator_queue_depth 3.0" in text

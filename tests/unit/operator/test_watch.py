@@ -7,7 +7,7 @@ import pytest
 
 from paddock.operator.children import CHILDREN
 from paddock.operator.kopf_loop import settings
-from paddock.operator.watch import is_chatter, is_own_echo, kind_begun
+from paddock.operator.watch import is_own_echo, kind_begun
 
 
 def body(generation: int = 2, observed: int | None = None) -> dict[str, object]:
@@ -61,11 +61,3 @@ def test_the_operator_loads_neither_torch_nor_transformers() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_of_an_autoscaler_only_its_end_is_news() -> None:
-    kind = "HorizontalPodAutoscaler"
-    assert is_chatter("MODIFIED", kind)
-    assert is_chatter(None, kind)
-    assert not is_chatter("DELETED", kind)
-    assert not is_chatter("MODIFIED", "Pod")

@@ -108,6 +108,16 @@ def test_a_gone_key_leaves_nothing_behind_but_a_later_wish() -> None:
     assert queue.retry(A, 3) == 1
 
 
+def test_only_keys_that_a_worker_could_take_now_count_as_waiting() -> None:
+    queue = schedule()
+    queue.add(A, 5)
+    queue.add(B, 600)
+    assert (queue.waiting(4), queue.waiting(5)) == (0, 1)
+    assert queue.take(5) == A
+    queue.add(A, 5)
+    assert queue.waiting(5) == 0
+
+
 def test_the_oldest_wait_counts_overdue_keys_only() -> None:
     queue = schedule()
     assert queue.oldest_wait(5) == 0

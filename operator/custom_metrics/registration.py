@@ -1,0 +1,94 @@
+"""Whether Kubernetes asks here for custom metrics, as long as somebody is there to answer.
+
+An APIService whose server is away keeps every namespace of the cluster from going: their deletion waits until each API
+that is registered tells what it has. So whoever leads takes it away at an orderly end, as when it is scaled to zero, and
+the next to lead puts it back. The chart makes it first, and removes it for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from paddock.operator.client import Api, ApiError
+from paddock.operator.custom_metrics.api import API_GROUP, API_VERSION
+
+logger = logging.getLogger(__name__)
+
+NAME = f"{API_VERSION}.{API_GROUP}"
+_PRIORITY = 100
+_WITHIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Of our Service, `name` in `namespace`; `authority`: PEM that signs its certificate."""
+
+    api: Api
+    namespace: str
+    name: str
+    authority: bytes
+
+    @classmethod
+    def of(cls, api: Api, namespace: str, service: str, certificates: Path) -> Registration:
+        """`certificates` holds ca.crt."""
+        return cls(api, namespace, service, (certificates / "ca.crt").read_bytes())
+
+    async def put_back(self) -> None:
+        """Unless there is one, whosever it is."""
+        await _quietly(self._make())
+
+    async def withdraw(self) -> None:
+        """If it is ours. Never keeps the process from ending."""
+        await _quietly(self._delete())
+
+    async def _make(self) -> None:
+        try:
+            await self.api.make(self._manifest())
+        except ApiError as error:
+            if error.status != 409:
+                raise
+        else:
+            logger.info("registered %s again", NAME)
+
+    async def _delete(self) -> None:
+        live = await self.api.get("APIService", "", NAME)
+        if live is None or not self._is_ours(live):
+            return
+        # In whatever state: that nobody answers any more is being written down at this moment.
+        await self.api.delete("APIService", "", NAME, live["metadata"]["uid"], None)
+        logger.info("withdrew %s: nobody answers until the next operator leads", NAME)
+
+    def _is_ours(self, body: dict[str, Any]) -> bool:
+        service = body["spec"].get("service") or {}
+        return (service.get("namespace"), service.get("name")) == (self.namespace, self.name)
+
+    def _manifest(self) -> dict[str, Any]:
+        return {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {"name": NAME},
+            "spec": {
+                "group": API_GROUP,
+                "version": API_VERSION,
+                "groupPriorityMinimum": _PRIORITY,
+                "versionPriority": _PRIORITY,
+                "caBundle": base64.b64encode(self.authority).decode(),
+                "service": {"namespace": self.namespace, "name": self.name, "port": 443},
+            },
+        }
+
+
+async def _quietly(work: Awaitable[None]) -> None:
+    try:
+        async with asyncio.timeout(_WITHIN_SECONDS):
+            await work
+    except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
+        logger.warning("registration of %s: %s", NAME, str(error) or type(error).__name__)

@@ -1,0 +1,71 @@
+"""The registration of the custom metrics API comes and goes with whoever answers, and another's is left alone."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from paddock.operator.client import ApiError
+from paddock.operator.custom_metrics.registration import NAME, Registration
+
+
+class Server:
+    """Holds one APIService, or none."""
+
+    def __init__(self, live: dict[str, Any] | None = None) -> None:
+        self.live = live
+
+    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        assert (kind, namespace, name) == ("APIService", "", NAME)
+        return self.live
+
+    async def make(self, manifest: dict[str, Any]) -> None:
+        if self.live is not None:
+            raise ApiError(409, "Conflict", "there is one")
+        self.live = {**manifest, "metadata": {"name": NAME, "uid": "u"}}
+
+    async def delete(self, *seen: str | None) -> None:
+        assert seen == ("APIService", "", NAME, "u", None)
+        self.live = None
+
+
+def registration(server: object) -> Registration:
+    return Registration(cast(Any, server), "paddock-system", "metrics-api", b"authority")
+
+
+def test_an_orderly_end_takes_it_away_and_the_next_leader_puts_it_back() -> None:
+    server = Server()
+
+    asyncio.run(registration(server).put_back())
+    assert server.live is not None
+    assert server.live["spec"]["service"] == {
+        "namespace": "paddock-system",
+        "name": "metrics-api",
+        "port": 443,
+    }
+    asyncio.run(registration(server).withdraw())
+
+    assert server.live is None
+
+
+def test_that_of_another_adapter_stays_as_it_is() -> None:
+    theirs = {"spec": {"service": {"namespace": "monitoring", "name": "adapter"}}}
+    server = Server(theirs)
+
+    asyncio.run(registration(server).put_back())
+    asyncio.run(registration(server).withdraw())
+
+    assert server.live is theirs
+
+
+@pytest.mark.parametrize("error", [ApiError(403, "Forbidden", "may not"), OSError("refused"), TimeoutError()])
+def test_no_failure_keeps_the_operator_from_beginning_or_ending(error: Exception) -> None:
+    class Failing:
+        async def make(self, _: object) -> None:
+            raise error
+
+        async def get(self, *_: str) -> None:
+            raise error
+
+    asyncio.run(registration(Failing()).put_back())
+    asyncio.run(registration(Failing()).withdraw())
