@@ -104,7 +104,11 @@ class Operator:
             return None
         namespace = settings.namespace or self._credentials.namespace
         return Registration.of(
-            api, namespace, settings.metrics_api_service, settings.metrics_api_certificates
+            api,
+            namespace,
+            settings.metrics_api_service,
+            settings.metrics_api_certificates,
+            settings.helm_release,
         )
 
     async def _act(
@@ -128,7 +132,7 @@ class Operator:
             await lists.fill()
             async with asyncio.TaskGroup() as tasks:
                 if registration is not None:
-                    tasks.create_task(registration.put_back())
+                    tasks.create_task(registration.keep())
                 tasks.create_task(watcher.run(queue.add))
                 tasks.create_task(lists.keep(lambda key: queue.add(key, CHILD_DELAY)))
                 for _ in range(settings.workers):

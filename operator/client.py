@@ -27,6 +27,7 @@ _PATHS = {
     "EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
     "Event": ("/apis/events.k8s.io/v1", "events"),
     "APIService": ("/apis/apiregistration.k8s.io/v1", "apiservices"),
+    "ClusterRole": ("/apis/rbac.authorization.k8s.io/v1", "clusterroles"),
     "Lease": ("/apis/coordination.k8s.io/v1", "leases"),
 }
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)

@@ -30,7 +30,7 @@ class SettingsError(Exception):
 class Settings:
     """`namespace`: where the Lease lives. `watched`: namespaces to serve, all when empty.
     `metrics_api_certificates`: folder with tls.crt, tls.key and ca.crt; without it there is no custom metrics API.
-    `metrics_api_service`: our Service before it.
+    `metrics_api_service`: our Service before it. `helm_release`: of which we are a part, or "".
     """
 
     namespace: str | None
@@ -49,6 +49,7 @@ class Settings:
     metrics_api_port: int
     metrics_api_certificates: Path | None
     metrics_api_service: str
+    helm_release: str
 
 
 def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
@@ -83,6 +84,7 @@ def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         metrics_api_port=given.metrics_api_port,
         metrics_api_certificates=_certificates(environ),
         metrics_api_service=environ.get("PADDOCK_METRICS_API_SERVICE") or "paddock-operator-metrics-api",
+        helm_release=environ.get("PADDOCK_HELM_RELEASE", ""),
     )
 
 

@@ -2,7 +2,8 @@
 
 An APIService whose server is away keeps every namespace of the cluster from going: their deletion waits until each API
 that is registered tells what it has. So whoever leads takes it away at an orderly end, as when it is scaled to zero, and
-the next to lead puts it back. The chart makes it first, and removes it for good.
+the next to lead puts it back. The chart makes it first, and removes it for good: what we put back belongs to the
+chart's ClusterRole and goes with it, should an uninstall meet a change of leaders.
 """
 
 from __future__ import annotations
@@ -25,21 +26,32 @@ logger = logging.getLogger(__name__)
 NAME = f"{API_VERSION}.{API_GROUP}"
 _PRIORITY = 100
 _WITHIN_SECONDS = 5.0
+_LOOK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Registration:
-    """Of our Service, `name` in `namespace`; `authority`: PEM that signs its certificate."""
+    """Of our Service, `name` in `namespace`; the chart's ClusterRole has its name, too.
+
+    `authority`: PEM that signs its certificate. `release`: Helm's name of the installation, or "".
+    """
 
     api: Api
     namespace: str
     name: str
     authority: bytes
+    release: str
 
     @classmethod
-    def of(cls, api: Api, namespace: str, service: str, certificates: Path) -> Registration:
+    def of(cls, api: Api, namespace: str, service: str, certificates: Path, release: str) -> Registration:
         """`certificates` holds ca.crt."""
-        return cls(api, namespace, service, (certificates / "ca.crt").read_bytes())
+        return cls(api, namespace, service, (certificates / "ca.crt").read_bytes(), release)
+
+    async def keep(self) -> None:
+        """For ever: somebody may remove it, as the garbage collector does after an uninstall and an install at once."""
+        while True:
+            await self.put_back()
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def put_back(self) -> None:
         """Unless there is one, whosever it is."""
@@ -50,8 +62,14 @@ class Registration:
         await _quietly(self._delete())
 
     async def _make(self) -> None:
+        if await self.api.get("APIService", "", NAME) is not None:
+            return
+        role = await self.api.get("ClusterRole", "", self.name)
+        if role is None:
+            logger.info("%s is not registered: there is no ClusterRole %s any more", NAME, self.name)
+            return
         try:
-            await self.api.make(self._manifest())
+            await self.api.make(self._manifest(role["metadata"]["uid"]))
         except ApiError as error:
             if error.status != 409:
                 raise
@@ -70,11 +88,17 @@ class Registration:
         service = body["spec"].get("service") or {}
         return (service.get("namespace"), service.get("name")) == (self.namespace, self.name)
 
-    def _manifest(self) -> dict[str, Any]:
+    def _manifest(self, role_uid: str) -> dict[str, Any]:
+        owner = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "name": self.name,
+            "uid": role_uid,
+        }
         return {
             "apiVersion": "apiregistration.k8s.io/v1",
             "kind": "APIService",
-            "metadata": {"name": NAME},
+            "metadata": {"name": NAME, "ownerReferences": [owner], **self._of_release()},
             "spec": {
                 "group": API_GROUP,
                 "version": API_VERSION,
@@ -84,6 +108,16 @@ class Registration:
                 "service": {"namespace": self.namespace, "name": self.name, "port": 443},
             },
         }
+
+    def _of_release(self) -> dict[str, Any]:
+        """What Helm asks of an object before it takes it for one of its own."""
+        if not self.release:
+            return {}
+        annotations = {
+            "meta.helm.sh/release-name": self.release,
+            "meta.helm.sh/release-namespace": self.namespace,
+        }
+        return {"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": annotations}
 
 
 async def _quietly(work: Awaitable[None]) -> None:

@@ -10,19 +10,23 @@ from paddock.operator.custom_metrics.registration import NAME, Registration
 
 
 class Server:
-    """Holds one APIService, or none."""
+    """Holds the chart's ClusterRole or no more, and one APIService or none."""
 
-    def __init__(self, live: dict[str, Any] | None = None) -> None:
+    def __init__(self, live: dict[str, Any] | None = None, *, installed: bool = True) -> None:
         self.live = live
+        self.installed = installed
 
     async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        if kind == "ClusterRole":
+            assert name == "metrics-api"
+            return {"metadata": {"uid": "role"}} if self.installed else None
         assert (kind, namespace, name) == ("APIService", "", NAME)
         return self.live
 
     async def make(self, manifest: dict[str, Any]) -> None:
         if self.live is not None:
             raise ApiError(409, "Conflict", "there is one")
-        self.live = {**manifest, "metadata": {"name": NAME, "uid": "u"}}
+        self.live = {**manifest, "metadata": {**manifest["metadata"], "uid": "u"}}
 
     async def delete(self, *seen: str | None) -> None:
         assert seen == ("APIService", "", NAME, "u", None)
@@ -30,7 +34,7 @@ class Server:
 
 
 def registration(server: object) -> Registration:
-    return Registration(cast(Any, server), "paddock-system", "metrics-api", b"authority")
+    return Registration(cast(Any, server), "paddock-system", "metrics-api", b"authority", "paddock")
 
 
 def test_an_orderly_end_takes_it_away_and_the_next_leader_puts_it_back() -> None:
@@ -43,7 +47,20 @@ def test_an_orderly_end_takes_it_away_and_the_next_leader_puts_it_back() -> None
         "name": "metrics-api",
         "port": 443,
     }
+    metadata = server.live["metadata"]
+    assert [(owner["kind"], owner["uid"]) for owner in metadata["ownerReferences"]] == [
+        ("ClusterRole", "role")
+    ]
+    assert metadata["annotations"]["meta.helm.sh/release-name"] == "paddock"
     asyncio.run(registration(server).withdraw())
+
+    assert server.live is None
+
+
+def test_after_an_uninstall_nothing_is_put_back() -> None:
+    server = Server(installed=False)
+
+    asyncio.run(registration(server).put_back())
 
     assert server.live is None
 
