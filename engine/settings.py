@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from paddock.engine.config import DEFAULT_MAX_NUM_SEQS, ServeConfig
+from paddock.engine.config.cache import CUSTOMARY_SWAP_SPACE
 from paddock.engine.config.environment import is_on
 from paddock.engine.config.rules import token_budget
 from paddock.engine.distributed.sizes import size_problem
@@ -160,7 +161,7 @@ class EngineSettings:
             kv_cache_memory_bytes=config.cache.kv_cache_memory_bytes,
             num_gpu_blocks_override=config.cache.num_gpu_blocks_override,
             cpu_offload_bytes=_cpu_offload_bytes(config, shape),
-            swap_space_bytes=_bytes(config.cache.swap_space),
+            swap_space_bytes=_swap_space_bytes(config.cache.swap_space),
             pooling=shape.pooling,
             lora=adapter_limits(config, dtype),
             timed_parts=timed_parts(config.observability.collect_detailed_traces),
@@ -204,8 +205,8 @@ def _cpu_offload_bytes(config: ServeConfig, shape: ModelShape) -> int:
     return int(asked * 2**30)
 
 
-def _bytes(gibibytes: float | None) -> int | None:
-    return None if gibibytes is None else int(gibibytes * 2**30)
+def _swap_space_bytes(gibibytes: float) -> int | None:
+    return None if gibibytes == CUSTOMARY_SWAP_SPACE else int(gibibytes * 2**30)
 
 
 def _cache_dtype(config: ServeConfig, shape: ModelShape) -> CacheType | None:

@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 from paddock.engine.config.argument import Group, State, arg
 from paddock.engine.config.values import ExactInt, Size, Whole
 
+CUSTOMARY_SWAP_SPACE = 4.0
+"""GiB; what is stored in manifests that say nothing of it, whatever device they are for."""
+
 
 class CacheConfig(Group):
     """Size and element type of the KV cache, and reuse of prefixes."""
@@ -89,11 +92,12 @@ class CacheConfig(Group):
         state=State.WORKS,
     )
 
-    swap_space: float | None = arg(
-        None,
+    swap_space: float = arg(
+        CUSTOMARY_SWAP_SPACE,
         "GiB of host memory per GPU for the blocks of preempted requests, which are copied back when the request "
-        "returns; what finds no room is computed again. Unset, 4 beside a GPU (at most half of the free host memory, "
-        "allocated as it is used), and 0 on a CPU, where the cache is in host memory already.",
+        "returns; what finds no room is computed again. 4 is meant for memory beside a GPU (at most half of the free "
+        "host memory, allocated as it is used): on a CPU, where the cache is in host memory already, it means none, "
+        "and any other number that many.",
         state=State.WORKS,
         ge=0,
     )

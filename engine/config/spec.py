@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Error = tuple[str, str]
 
-_OPERATORS = {"spec.model": ("uri", "source"), "spec.lora": ("adapters",)}
+_OPERATORS = {"spec.model": ("uri", "source"), "spec.lora": ("adapters", "source")}
 """The operator's own fields in groups of arguments."""
 
 

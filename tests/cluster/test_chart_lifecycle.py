@@ -49,7 +49,7 @@ def test_uninstall_leaves_services_serving_and_reinstall_takes_them_over(
     assert pod_uids(models) == before
 
 
-@pytest.fixture(params=["v1beta1", "v1beta2"])
+@pytest.fixture(params=[pytest.param("v1beta1", marks=pytest.mark.long), "v1beta2"])
 def foreign_api(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
     """The custom metrics API as another adapter has registered it, before the chart came."""
     name = f"{request.param}.custom.metrics.k8s.io"

@@ -101,6 +101,7 @@ def test_a_killed_pod_comes_back_and_the_service_with_it(
     assert "Paris" in ask(client, service_url(models, "tiny"), QUESTION, model="tiny")["text"]
 
 
+@pytest.mark.long
 def test_killing_the_operator_in_the_middle_of_a_rollout_converges(
     cluster: Cluster, models: Kubectl, client: Kubectl
 ) -> None:

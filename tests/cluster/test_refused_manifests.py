@@ -80,10 +80,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         },
         "exactly one of resourceClaimName",
     ),
-    "argument not served yet": ({"lora": {"fullyShardedLoras": True}}, "fullyShardedLoras"),
-    "an adapter to download": (
-        {"lora": {"adapters": [{"name": "a", "uri": "hf://team/adapter"}]}},
-        "adapters are mounted, not downloaded",
+    "argument not served yet": ({"cache": {"kvSharingFastPrefill": True}}, "kvSharingFastPrefill"),
+    "an adapter's archive without its checksum": (
+        {"lora": {"adapters": [{"name": "a", "uri": "https://files.example.com/adapter.tar.gz"}]}},
+        "sha256 is needed for an https:// archive",
     ),
     "unknown load format": ({"load": {"loadFormat": "zip"}}, "spec.load.loadFormat"),
     "drain timeout without a unit": ({"rollout": {"drainTimeout": "soon"}}, "spec.rollout.drainTimeout"),

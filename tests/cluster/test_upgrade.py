@@ -78,7 +78,13 @@ def upgraded(cluster: Cluster) -> Iterator[Kubectl]:
 
 def install(kubectl: Kubectl, crd: dict[str, Any]) -> None:
     kubectl.apply(regrouped(crd))
-    kubectl.run("wait", "--for=condition=Established", f"customresourcedefinition/{NAME}", "--timeout=60s")
+    until(lambda: is_established(kubectl), seconds=60, what=f"{NAME} to be established")
+
+
+def is_established(kubectl: Kubectl) -> bool:
+    # `kubectl wait` fails where there are no conditions yet.
+    conditions = kubectl.get("customresourcedefinition", NAME).get("status", {}).get("conditions") or []
+    return any((each["type"], each["status"]) == ("Established", "True") for each in conditions)
 
 
 @pytest.mark.cluster

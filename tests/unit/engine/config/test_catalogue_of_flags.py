@@ -16,7 +16,6 @@ REMOVED = [fact for fact in FACTS if fact["status"] == "removed"]
 
 OWN_DEFAULTS = {
     "--scheduler-cls": "auto",  # the dialect names a class of its own
-    "--swap-space": None,  # 4 of the dialect makes no sense for a cache in host memory
     "--prefix-caching-hash-algo": "sha256_cbor",  # the dialect's sha256 pickles
 }
 OWN_CHOICES = {"--guided-decoding-backend": {"lm-format-enforcer"}}
