@@ -67,8 +67,8 @@ class Volume(Part):
         json_schema_extra=rules(
             (_ONE_VOLUME, "give exactly one of configMap, secret, emptyDir and persistentVolumeClaim"),
             (
-                "!(self.name in ['model', 'tmp', 'shared-memory'])",
-                "the volume names model, tmp and shared-memory are the operator's own",
+                "!(self.name in ['model', 'tmp', 'shared-memory']) && !self.name.startsWith('paddock-')",
+                "the volume names model, tmp, shared-memory and paddock-… are the operator's own",
             ),
         )
     )

@@ -85,6 +85,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"lora": {"adapters": [{"name": "a", "uri": "https://files.example.com/adapter.tar.gz"}]}},
         "sha256 is needed for an https:// archive",
     ),
+    "a volume of the operator's name": (
+        {"template": {"volumes": [{"name": "paddock-adapters", "emptyDir": {}}]}},
+        "are the operator's own",
+    ),
     "unknown load format": ({"load": {"loadFormat": "zip"}}, "spec.load.loadFormat"),
     "drain timeout without a unit": ({"rollout": {"drainTimeout": "soon"}}, "spec.rollout.drainTimeout"),
     "seed as text": ({"model": {"seed": "lucky"}}, "spec.model.seed"),
