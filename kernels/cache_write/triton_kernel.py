@@ -11,6 +11,19 @@ from paddock.kernels.cache_scales import FLOAT8, UNSCALED, CacheScales
 
 
 @triton.jit
+def to_cache(row, scale, cache, LARGEST: tl.constexpr):
+    """As `cache_scales.to_cache`, in the element type of `cache`; LARGEST is that of an 8-bit one, 0 for any other."""
+    if LARGEST > 0:
+        row = tl.clamp(row.to(tl.float32) / scale, -LARGEST, LARGEST)
+    return row.to(cache.dtype.element_ty)
+
+
+def largest(dtype: torch.dtype) -> float:
+    """LARGEST of a cache's element type."""
+    return torch.finfo(dtype).max if dtype in FLOAT8 else 0.0
+
+
+@triton.jit
 def _write_kernel(
     key,  # [tokens, kv_heads, head_dim]
     value,
@@ -27,7 +40,7 @@ def _write_kernel(
     HEAD_DIM: tl.constexpr,
     HEADS: tl.constexpr,
     LANES: tl.constexpr,
-    LARGEST: tl.constexpr,  # of an 8-bit element type; 0 for any other
+    LARGEST: tl.constexpr,
 ):
     token = tl.program_id(0).to(tl.int64)
     slot = tl.load(slot_mapping + token)
@@ -41,11 +54,8 @@ def _write_kernel(
         target = block * cache_stride + (head * block_size + slot % block_size) * HEAD_DIM + lane
         keys = tl.load(key + token * key_stride + source, mask=mask)
         values = tl.load(value + token * value_stride + source, mask=mask)
-        if LARGEST > 0:
-            keys = tl.clamp(keys.to(tl.float32) / key_scale, -LARGEST, LARGEST)
-            values = tl.clamp(values.to(tl.float32) / value_scale, -LARGEST, LARGEST)
-        tl.store(key_cache + target, keys.to(key_cache.dtype.element_ty), mask=mask)
-        tl.store(value_cache + target, values.to(value_cache.dtype.element_ty), mask=mask)
+        tl.store(key_cache + target, to_cache(keys, key_scale, key_cache, LARGEST), mask=mask)
+        tl.store(value_cache + target, to_cache(values, value_scale, value_cache, LARGEST), mask=mask)
 
 
 def cache_write(
@@ -78,5 +88,5 @@ def cache_write(
         HEAD_DIM=head_dim,
         HEADS=triton.next_power_of_2(num_kv_heads),
         LANES=triton.next_power_of_2(head_dim),
-        LARGEST=torch.finfo(key_cache.dtype).max if key_cache.dtype in FLOAT8 else 0.0,
+        LARGEST=largest(key_cache.dtype),
     )

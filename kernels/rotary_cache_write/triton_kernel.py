@@ -7,14 +7,15 @@ import torch
 import triton
 import triton.language as tl
 
-from paddock.kernels.cache_scales import FLOAT8, UNSCALED, CacheScales
+from paddock.kernels.cache_scales import UNSCALED, CacheScales
+from paddock.kernels.cache_write.triton_kernel import largest, to_cache
 
 
 @triton.jit
-def _to_cache(row, scale, cache, LARGEST: tl.constexpr):
-    if LARGEST > 0:
-        row = tl.clamp(row / scale, -LARGEST, LARGEST)
-    return row.to(cache.dtype.element_ty)
+def _weighted(row, scale, weight, lane, mask):
+    """Rounded before and after the weight, as the definition does."""
+    scaled = (row.to(tl.float32) * scale).to(row.dtype).to(tl.float32)
+    return (scaled * tl.load(weight + lane, mask=mask, other=0.0).to(tl.float32)).to(row.dtype)
 
 
 @triton.jit
@@ -41,7 +42,7 @@ def _head_kernel(
     Q_NORM: tl.constexpr,
     K_NORM: tl.constexpr,
     LANES: tl.constexpr,
-    LARGEST: tl.constexpr,  # of an 8-bit element type; 0 for any other
+    LARGEST: tl.constexpr,
 ):
     token = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1)
@@ -56,7 +57,7 @@ def _head_kernel(
     target = slot // block_size * cache_stride + (kv_head * block_size + slot % block_size) * head_dim + lane
     if head >= num_heads + num_kv_heads:
         if slot >= 0:
-            stored = _to_cache(row.to(tl.float32), value_scale, value_cache, LARGEST)
+            stored = to_cache(row, value_scale, value_cache, LARGEST)
             tl.store(value_cache + target, stored, mask=mask)
     else:
         rotated = lane < 2 * half
@@ -68,13 +69,8 @@ def _head_kernel(
                 weight = q_norm if is_query else k_norm
                 wide = row.to(tl.float32)
                 scale = tl.rsqrt(tl.sum(wide * wide) / head_dim + eps)
-                # Rounded before and after the weight, as the definition does.
-                scaled = (wide * scale).to(query.dtype.element_ty).to(tl.float32)
-                scaled *= tl.load(weight + lane, mask=mask, other=0.0).to(tl.float32)
-                row = scaled.to(query.dtype.element_ty)
-                scaled = (partner.to(tl.float32) * scale).to(query.dtype.element_ty).to(tl.float32)
-                scaled *= tl.load(weight + other, mask=mask & rotated, other=0.0).to(tl.float32)
-                partner = scaled.to(query.dtype.element_ty)
+                row = _weighted(row, scale, weight, lane, mask)
+                partner = _weighted(partner, scale, weight, other, mask & rotated)
         angle = token * half + tl.where(first, lane, lane - half)
         across = tl.load(sin + angle, mask=rotated, other=0.0).to(tl.float32)
         along = tl.load(cos + angle, mask=rotated, other=1.0).to(tl.float32)
@@ -83,7 +79,7 @@ def _head_kernel(
         if is_query:
             tl.store(query + (token * num_heads + head) * head_dim + lane, turned, mask=mask)
         elif slot >= 0:
-            stored = _to_cache(turned.to(tl.float32), key_scale, key_cache, LARGEST)
+            stored = to_cache(turned, key_scale, key_cache, LARGEST)
             tl.store(key_cache + target, stored, mask=mask)
 
 
@@ -129,7 +125,7 @@ def rotary_cache_write(
             Q_NORM=q_norm is not None,
             K_NORM=k_norm is not None,
             LANES=triton.next_power_of_2(head_dim),
-            LARGEST=torch.finfo(key_cache.dtype).max if key_cache.dtype in FLOAT8 else 0.0,
+            LARGEST=largest(key_cache.dtype),
             num_warps=1,
         )
     return query
