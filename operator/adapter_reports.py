@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from paddock.operator.origin import origin
 from paddock.operator.page import page
 from paddock.operator.plan.fetched_adapters import WANTED_ADAPTERS
 from paddock.operator.plan.labels import answers
@@ -94,4 +95,4 @@ def _address(pod: Body) -> str:
     host = (pod.get("status") or {}).get("podIP")
     if not host or not keepers:
         return ""
-    return f"http://{f'[{host}]' if ':' in host else host}:{keepers[0]['ports'][0]['containerPort']}/"
+    return f"{origin('http', host, keepers[0]['ports'][0]['containerPort'])}/"

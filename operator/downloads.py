@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 
 from paddock.operator.diagnosis import is_downloading
+from paddock.operator.origin import origin
 from paddock.operator.page import page
 
 Body = Mapping[str, Any]
@@ -31,7 +32,7 @@ async def downloads_of(pods: Sequence[Body]) -> dict[str, str]:
 async def _ask(session: aiohttp.ClientSession, pod: Body) -> str:
     host = (pod.get("status") or {}).get("podIP", "")
     [port] = pod["spec"]["containers"][0]["ports"]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port['containerPort']}/"
+    url = f"{origin('http', host, port['containerPort'])}/"
     try:
         text = await page(session, url, _LINE_BYTES, _SECONDS)
     except (aiohttp.ClientError, TimeoutError, ValueError):

@@ -19,6 +19,8 @@ from typing import Any
 import aiohttp
 import yaml
 
+from paddock.operator.origin import origin
+
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TOKEN_SECONDS = 60.0
 Requested = Callable[[str, int, str], None]
@@ -73,7 +75,7 @@ def find_credentials(kubeconfig: str | None = None, context: str | None = None) 
 def _in_cluster() -> Credentials:
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
     return Credentials(
-        server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
+        server=origin("https", host, port),
         ca=(SERVICE_ACCOUNT / "ca.crt").read_bytes(),
         token_file=SERVICE_ACCOUNT / "token",
         namespace=(SERVICE_ACCOUNT / "namespace").read_text().strip(),

@@ -9,6 +9,7 @@ from typing import Any
 
 from paddock.operator.adapter_reports import Reports
 from paddock.operator.diagnosis import Problem, is_ready, problem_of
+from paddock.operator.origin import origin
 from paddock.operator.plan.fetched_adapters import WANTED_ADAPTERS
 from paddock.operator.plan.labels import EACH_ANSWERS, GROUP_LABEL, answers
 from paddock.operator.plan.revision import REVISION
@@ -163,7 +164,7 @@ def metrics_address(pod: Body) -> str:
     host = (pod.get("status") or {}).get("podIP")
     if not host or port is None:
         return ""
-    return f"{port['name']}://{f'[{host}]' if ':' in host else host}:{port['containerPort']}/metrics"
+    return f"{origin(port['name'], host, port['containerPort'])}/metrics"
 
 
 def _scheme(pod: Body) -> str:
