@@ -2,13 +2,14 @@
 
 import torch
 
+from paddock.engine.config.cache import CUSTOMARY_SWAP_SPACE
 from paddock.engine.settings import EngineSettings, SettingsError
 from paddock.engine.worker.host import available_memory, thread_count
 
 CPU_CACHE_CAP = 4 << 30
 """Host memory is shared with everything else on the machine: the cache takes no more of it unless told to."""
 
-DEFAULT_SWAP = 4 << 30
+DEFAULT_SWAP = int(CUSTOMARY_SWAP_SPACE * 2**30)
 
 
 def pick_device(settings: EngineSettings, index: int = 0, num_sharers: int = 1) -> torch.device:
