@@ -15,9 +15,11 @@ from paddock.engine.layers.rotary import RotaryTable
 from paddock.engine.layers.vocabulary import VocabParallelEmbedding, VocabParallelHead
 from paddock.engine.models.causal_lm import CausalLM
 from paddock.engine.models.decoder import CachedLayer
+from paddock.engine.models.joined_layers import join_layers
 from paddock.engine.models.shape import ModelShape
 from paddock.engine.weights.target import WeightTarget
 from paddock.kernels import AttentionMetadata
+from paddock.kernels.decoder_layers import CpuDecoderLayers
 
 
 class DecoderLM(CausalLM):
@@ -51,6 +53,8 @@ class DecoderLM(CausalLM):
             tied = self.embed_tokens if shape.tie_embeddings else None
             self.lm_head = VocabParallelHead(shape.vocab_size, shape.hidden_size, place, tied)
         self.rotary = self.rotary_tables(shape, max_positions, place)
+        self.joined: CpuDecoderLayers | None = None
+        """The layers in one call, where that can be: known once the cache is bound."""
         self.num_cache_layers = len(self.layers)
         self.num_kv_heads = self.layers[0].self_attn.num_kv_heads
         self.head_dim = self.layers[0].self_attn.head_dim
@@ -112,6 +116,7 @@ class DecoderLM(CausalLM):
     def bind_cache(self, caches: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
         for layer, (key_cache, value_cache) in zip(self.layers, caches, strict=True):
             layer.self_attn.bind_cache(key_cache, value_cache)
+        self.joined = join_layers(self.layers, self.norm, self.place)
 
     def forward(
         self,
@@ -122,10 +127,18 @@ class DecoderLM(CausalLM):
     ) -> torch.Tensor:
         if self.place.experts is not None:
             self.place.experts.begin(len(token_ids), self.place.device)
+        hidden = self.embed(token_ids, positions) if incoming is None else incoming
+        if self.joined is not None:
+            table = self.rotary[0]
+            return self.joined(hidden, table.cos, table.sin, positions, metadata)
+        return self._layer_by_layer(hidden, positions, metadata)
+
+    def _layer_by_layer(
+        self, hidden: torch.Tensor, positions: torch.Tensor, metadata: AttentionMetadata
+    ) -> torch.Tensor:
         windows = set(self.shape.layer_windows)
         rotary = [table.at(positions) for table in self.rotary]
         step = AttentionStep(rotary, {w: replace(metadata, sliding_window=w) for w in windows})
-        hidden = self.embed(token_ids, positions) if incoming is None else incoming
         residual: torch.Tensor | None = None
         for layer in self.layers:
             hidden, residual = layer(hidden, residual, step)

@@ -72,11 +72,12 @@ class Sampler:
         masks: RowMasks | None = None,
     ) -> SampledTokens:
         """`logits` float32 `[n, vocab]` (may be changed), `rows` `[n]`, `lengths` `[n]` tokens known so far."""
-        reported = np.flatnonzero(self.table.has_logprobs[rows])
+        reported = self.table.has_logprobs[rows].nonzero()[0]
         raw = self.table.logprobs_mode in ("raw_logprobs", "raw_logits")
         # What follows works in place, so what raw numbers need is kept aside first.
         scores = logits[torch.from_numpy(reported).to(logits.device)] if reported.size and raw else None
-        self._process(logits, rows, lengths, masks)
+        if self.table.changes_logits[rows].any():
+            self._process(logits, rows, lengths, masks)
         errors = dict(self.processors.apply(logits, rows, lengths))
         if masks is not None:
             # Last, so that nothing brings back what a mask forbids.
@@ -93,7 +94,8 @@ class Sampler:
             for index, entry in zip(reported, entries, strict=True):
                 logprobs[index] = entry
         # Last: what finds no memory before is computed again, and no token may count twice.
-        self.table.penalties.count(rows, token_ids)
+        if self.table.changes_logits[rows].any():
+            self.table.penalties.count(rows, token_ids)
         return SampledTokens(token_ids, logprobs, errors)
 
     def _processed(
@@ -143,7 +145,7 @@ class Sampler:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens `[n]`, and the best logit of each row `[n]`: NaN where the row holds one, -inf where nothing is left."""
         table = self.table
-        random = np.flatnonzero(table.temperature[rows] > 0)
+        random = (table.temperature[rows] > 0).nonzero()[0]
         if not random.size:
             return _largest(logits)
         cut = (table.top_k[rows] > 0) | (table.top_p[rows] < 1)
@@ -189,14 +191,15 @@ def _largest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         values, tokens = logits.max(dim=-1)
         return tokens, values
     # NumPy's search for it is vectorised, torch's is not: eight times as long for a large vocabulary.
-    tokens = torch.from_numpy(logits.numpy().argmax(axis=-1))
-    return tokens, logits.gather(-1, tokens[:, None])[:, 0]
+    scores = logits.numpy()
+    tokens = scores.argmax(axis=-1)
+    return torch.from_numpy(tokens), torch.from_numpy(scores[np.arange(len(tokens)), tokens])
 
 
 def _settle(tokens: torch.Tensor, best: torch.Tensor, errors: dict[int, str]) -> npt.NDArray[np.int64]:
     """Add to `errors` the rows without a token that means anything, and give them one that harms nothing."""
     token_ids: npt.NDArray[np.int64] = tokens.cpu().numpy()
-    if not bool((best > float("-inf")).all()):
+    if not (best.cpu().numpy() > float("-inf")).all():
         for index, score in enumerate(best.tolist()):
             if not score > float("-inf"):
                 errors.setdefault(index, NOT_A_NUMBER if math.isnan(score) else NO_TOKEN_LEFT)

@@ -34,6 +34,8 @@ class SamplingTable:
         self.num_prompt_tokens = np.zeros(max_rows, np.int64)
         self.min_tokens = np.zeros(max_rows, np.int64)
         self.has_bias = np.zeros(max_rows, np.bool_)
+        self.changes_logits = np.zeros(max_rows, np.bool_)
+        """Whether a row has penalties, a bias, or a least number of tokens."""
         self.has_logprobs = np.zeros(max_rows, np.bool_)
         self.logprobs: list[int | None] = [None] * max_rows
         self.prompt_logprobs: list[int | None] = [None] * max_rows
@@ -63,6 +65,7 @@ class SamplingTable:
         self._enter_bias(row, params.logit_bias)
         self._enter_bans(row, params)
         self.penalties.enter(row, params, token_ids, num_prompt_tokens)
+        self.changes_logits[row] = self.penalties.active[row] or self.has_bias[row] or self.min_tokens[row]
 
     def _enter_bias(self, row: int, bias: dict[int, float]) -> None:
         self.has_bias[row] = bool(bias)

@@ -31,6 +31,10 @@ class QuantizedLinear(PackedLinear, Protocol):
         ...
 
 
+NativeLinear = CpuLinear | CpuQuantizedLinear
+"""On the compiled kernels."""
+
+
 def pack_linear(weight: torch.Tensor, bias: torch.Tensor | None = None) -> PackedLinear:
     """Prepare `weight` `[out_features, in_features]` and `bias` `[out_features]` for repeated use.
 

@@ -30,25 +30,36 @@ class CpuLinear:
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         assert native.library is not None
         weight = weight.detach().contiguous()
-        self._out_features, self._in_features = weight.shape
+        self.out_features, self.in_features = weight.shape
         self._element = native.ELEMENT[weight.dtype]
-        self.packed = aligned_empty((-(-self._out_features // PANEL), self._in_features, PANEL), weight.dtype)
+        self.packed = aligned_empty((-(-self.out_features // PANEL), self.in_features, PANEL), weight.dtype)
         self.bias = None if bias is None else bias.detach().to(weight.dtype).contiguous()
         native.library.pack(
             self._element,
             torch.get_num_threads(),
             weight.data_ptr(),
             self.packed.data_ptr(),
-            self._in_features,
-            self._out_features,
+            self.in_features,
+            self.out_features,
         )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of inputs and outputs."""
+        return self.packed.dtype
+
+    @property
+    def weight_fields(self) -> tuple[int, ...]:
+        """The compiled kernels' `LinearWeight`: addresses of numbers without scales, and sizes."""
+        bias = 0 if self.bias is None else self.bias.data_ptr()
+        return self.packed.data_ptr(), bias, 0, 0, self.in_features, self.out_features, 0, 0, 0
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         assert native.library is not None
         assert x.dtype == self.packed.dtype
-        assert x.shape[-1] == self._in_features
+        assert x.shape[-1] == self.in_features
         rows = as_rows(x)
-        out = rows.new_empty(rows.shape[0], self._out_features)
+        out = rows.new_empty(rows.shape[0], self.out_features)
         native.library.linear(
             self._element,
             torch.get_num_threads(),
@@ -57,18 +68,18 @@ class CpuLinear:
             0 if self.bias is None else self.bias.data_ptr(),
             out.data_ptr(),
             rows.shape[0],
-            self._in_features,
-            self._out_features,
+            self.in_features,
+            self.out_features,
             rows.stride(0),
         )
-        return out if x.dim() == 2 else out.view(*x.shape[:-1], self._out_features)
+        return out if x.dim() == 2 else out.view(*x.shape[:-1], self.out_features)
 
     def rows(self, indices: torch.Tensor) -> torch.Tensor:
         assert native.library is not None
-        out = self.packed.new_empty(len(indices), self._in_features)
+        out = self.packed.new_empty(len(indices), self.in_features)
         if not len(indices):
             return out
-        indices = checked_rows(indices, self._out_features)
+        indices = checked_rows(indices, self.out_features)
         native.library.lookup(
             self._element,
             torch.get_num_threads(),
@@ -76,7 +87,7 @@ class CpuLinear:
             indices.data_ptr(),
             out.data_ptr(),
             len(indices),
-            self._in_features,
+            self.in_features,
         )
         return out
 
@@ -88,7 +99,9 @@ def as_rows(x: torch.Tensor) -> torch.Tensor:
 
 def checked_rows(indices: torch.Tensor, count: int) -> torch.Tensor:
     """int64 and contiguous; at least one. Raises IndexError for what is not among `count` rows."""
-    lowest, highest = torch.aminmax(indices)
-    if lowest < 0 or highest >= count:
-        raise IndexError(f"rows {lowest} to {highest} of a weight with {count} rows")
-    return indices.to(torch.int64).contiguous()
+    indices = indices.to(torch.int64).contiguous()
+    numbers = indices.numpy()
+    # As unsigned numbers, those below zero are the largest.
+    if numbers.view(np.uint64).max() >= count:
+        raise IndexError(f"rows {numbers.min()} to {numbers.max()} of a weight with {count} rows")
+    return indices

@@ -12,20 +12,27 @@ class CpuQuantizedLinear:
     """A linear layer over panels of codes. An output's bits do not depend on the rest of the batch."""
 
     def __init__(self, weight: QuantizedWeight, bias: torch.Tensor | None, dtype: torch.dtype) -> None:
-        self._out_features, self._in_features = weight.codes.shape
+        self.out_features, self.in_features = weight.codes.shape
         self._bits, self._group = weight.bits, weight.group
-        self._dtype, self._element = dtype, native.ELEMENT[dtype]
+        self.dtype, self._element = dtype, native.ELEMENT[dtype]
         self.packed = _panels_of_codes(weight)
         self._scales = _aligned(_panels(weight.scales))
         self._zeros = None if weight.zeros is None else _aligned(_panels(weight.zeros))
         self.bias = None if bias is None else bias.detach().to(dtype).contiguous()
 
+    @property
+    def weight_fields(self) -> tuple[int, ...]:
+        """The compiled kernels' `LinearWeight`: addresses and sizes."""
+        optional = (0 if part is None else part.data_ptr() for part in (self.bias, self._scales, self._zeros))
+        sizes = self.in_features, self.out_features, self._group, self._scales.shape[1], self._bits
+        return self.packed.data_ptr(), *optional, *sizes
+
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         assert native.library is not None
-        assert x.dtype == self._dtype
-        assert x.shape[-1] == self._in_features
+        assert x.dtype == self.dtype
+        assert x.shape[-1] == self.in_features
         rows = as_rows(x)
-        out = rows.new_empty(rows.shape[0], self._out_features)
+        out = rows.new_empty(rows.shape[0], self.out_features)
         native.library.linear_quantized(
             self._element,
             torch.get_num_threads(),
@@ -34,8 +41,8 @@ class CpuQuantizedLinear:
             0 if self.bias is None else self.bias.data_ptr(),
             out.data_ptr(),
             rows.shape[0],
-            self._in_features,
-            self._out_features,
+            self.in_features,
+            self.out_features,
             rows.stride(0),
             self._scales.data_ptr(),
             0 if self._zeros is None else self._zeros.data_ptr(),
@@ -43,7 +50,7 @@ class CpuQuantizedLinear:
             self._scales.shape[1],
             self._bits,
         )
-        return out if x.dim() == 2 else out.view(*x.shape[:-1], self._out_features)
+        return out if x.dim() == 2 else out.view(*x.shape[:-1], self.out_features)
 
     @property
     def nbytes(self) -> int:
@@ -51,10 +58,10 @@ class CpuQuantizedLinear:
 
     def rows(self, indices: torch.Tensor) -> torch.Tensor:
         assert native.library is not None
-        out = torch.empty(len(indices), self._in_features, dtype=self._dtype)
+        out = torch.empty(len(indices), self.in_features, dtype=self.dtype)
         if not len(indices):
             return out
-        indices = checked_rows(indices, self._out_features)
+        indices = checked_rows(indices, self.out_features)
         native.library.lookup_quantized(
             self._element,
             torch.get_num_threads(),
@@ -64,7 +71,7 @@ class CpuQuantizedLinear:
             indices.data_ptr(),
             out.data_ptr(),
             len(indices),
-            self._in_features,
+            self.in_features,
             self._group,
             self._scales.shape[1],
             self._bits,

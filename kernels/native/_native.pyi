@@ -114,6 +114,34 @@ def attention(
     scale: float,
     softcap: float,
 ) -> None: ...
+def layer_weights(*fields: float) -> bytes:
+    """The fields of `LayerWeights` in native/layers.h, in order."""
+
+def layers(
+    element: int,
+    threads: int,
+    layers: bytes,
+    hidden: int,
+    last_norm: int,
+    normed: int,
+    out: int,
+    residual: int,
+    space: int,
+    cos: int,
+    sin: int,
+    positions: int,
+    slots: int,
+    cu_seqlens: int,
+    seq_lens: int,
+    block_table: int,
+    count: int,
+    tokens: int,
+    dim: int,
+    rotary_half: int,
+    sequences: int,
+    table_stride: int,
+    last_eps: float,
+) -> None: ...
 def exchange_reduce(
     element: int,
     threads: int,

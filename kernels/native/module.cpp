@@ -7,6 +7,7 @@
 #include "dispatch.h"
 #include "exchange.h"
 #include "experts.h"
+#include "layers.h"
 #include "schedule.h"
 
 using namespace paddock;
@@ -34,6 +35,11 @@ class Reader {
     failed_ = value == -1.0 && PyErr_Occurred();
     return static_cast<float>(value);
   }
+  // A number, or the bytes themselves.
+  void* address() {
+    if (!failed_ && PyBytes_Check(args_[next_])) return PyBytes_AsString(args_[next_++]);
+    return reinterpret_cast<void*>(integer());
+  }
   bool failed() const { return failed_; }
 
  private:
@@ -48,7 +54,7 @@ struct Next {
   operator int64_t() const { return reader->integer(); }
   operator float() const { return reader->real(); }
   template <class T>
-  operator T*() const { return reinterpret_cast<T*>(reader->integer()); }
+  operator T*() const { return static_cast<T*>(reader->address()); }
 };
 
 // An operation's arguments are the element type, the threads, and then the fields of its struct in order: a braced
@@ -71,6 +77,19 @@ PyObject* operation(PyObject*, PyObject* const* values, Py_ssize_t count) {
   constexpr size_t fields = sizeof(Args) / sizeof(int64_t);  // each takes so much, a float with its padding
   static_assert(sizeof(void*) == sizeof(int64_t));
   return call<Args>(values, count, std::make_index_sequence<fields>(), run);
+}
+
+template <size_t... fields>
+PyObject* layer_bytes(PyObject* const* values, Py_ssize_t count, std::index_sequence<fields...>) {
+  Reader reader(values, count, sizeof...(fields));
+  const LayerWeights layer{((void)fields, Next{&reader})...};
+  if (reader.failed()) return nullptr;
+  return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(&layer), sizeof layer);
+}
+
+// layer_weights(fields...) -> one LayerWeights, for the `layers` of LayersArgs.
+PyObject* layer_weights(PyObject*, PyObject* const* values, Py_ssize_t count) {
+  return layer_bytes(values, count, std::make_index_sequence<sizeof(LayerWeights) / sizeof(int64_t)>());
 }
 
 // select(name or None) -> name of the set now in use.
@@ -100,6 +119,8 @@ PyMethodDef methods[] = {
     method("gate", operation<GateArgs, run_gate>),
     method("rotary", operation<RotaryArgs, run_rotary>),
     method("attention", operation<AttentionArgs, run_attention>),
+    method("layer_weights", layer_weights),
+    method("layers", operation<LayersArgs, run_layers>),
     method("exchange_reduce", operation<ExchangeArgs, run_reduce>),
     method("exchange_gather", operation<ExchangeArgs, run_gather>),
     method("exchange_broadcast", operation<ExchangeArgs, run_broadcast>),
