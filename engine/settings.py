@@ -11,6 +11,7 @@ from paddock.engine.config.cache import CUSTOMARY_SWAP_SPACE
 from paddock.engine.config.environment import is_on
 from paddock.engine.config.rules import token_budget
 from paddock.engine.distributed.sizes import size_problem
+from paddock.engine.graph_sizes import captured_sizes, graph_problem
 from paddock.engine.kv_cache.block_hash import HashAlgorithm
 from paddock.engine.lora.adapter import AdapterLimits
 from paddock.engine.lora.limits import adapter_limits, lora_problem
@@ -110,6 +111,12 @@ class EngineSettings:
     lora: AdapterLimits | None = None
     """None where no adapters are served."""
 
+    graph_sizes: tuple[int, ...] = ()
+    """Batch sizes whose decode steps are captured where the device has graphs, ascending."""
+
+    graph_warmups: int = 1
+    """Runs of a step before it is captured."""
+
     timed_parts: frozenset[TimedPart] = frozenset()
     """What of each step is timed for traces."""
 
@@ -121,7 +128,12 @@ class EngineSettings:
     @staticmethod
     def resolve(config: ServeConfig, shape: ModelShape) -> "EngineSettings":
         """Raises `SettingsError` for arguments that contradict the model or each other."""
-        problem = size_problem(config, shape) or pooling_problem(config, shape) or lora_problem(config, shape)
+        problem = (
+            size_problem(config, shape)
+            or pooling_problem(config, shape)
+            or lora_problem(config, shape)
+            or graph_problem(config)
+        )
         if problem is not None:
             raise SettingsError(problem)
         # What sees in both directions is computed in one piece, and leaves nothing that another input could share.
@@ -164,6 +176,8 @@ class EngineSettings:
             swap_space_bytes=_swap_space_bytes(config.cache.swap_space),
             pooling=shape.pooling,
             lora=adapter_limits(config, dtype),
+            graph_sizes=captured_sizes(config, max_num_seqs),
+            graph_warmups=config.engine.compilation_config.cudagraph_num_of_warmups or 1,
             timed_parts=timed_parts(config.observability.collect_detailed_traces),
         )
 

@@ -31,13 +31,14 @@ class AttentionMetadata:
     """int64 `[tokens]`: `block_id * block_size + offset` of each token, -1 for one that is not kept."""
 
     max_query_len: int
-    max_seq_len: int
 
     num_decodes: int
     """The first `num_decodes` sequences have exactly one query."""
 
     query_lens_host: Sequence[int]
     seq_lens_host: Sequence[int]
+    """Both empty in a step that is recorded: the tensors alone tell, and another time they tell something else."""
+
     sliding_window: int | None = None
 
     @classmethod
@@ -69,7 +70,6 @@ class AttentionMetadata:
             block_table=torch.tensor(padded, dtype=torch.int32, device=device).view(len(seq_lens), width),
             slot_mapping=torch.tensor(slots, dtype=torch.int64, device=device),
             max_query_len=max(query_lens, default=0),
-            max_seq_len=max(seq_lens, default=0),
             num_decodes=_leading_ones(query_lens),
             query_lens_host=list(query_lens),
             seq_lens_host=list(seq_lens),

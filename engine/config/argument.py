@@ -80,6 +80,26 @@ def same(left: object, right: object) -> bool:
     return left == right and isinstance(left, bool) == isinstance(right, bool)
 
 
+@dataclass(frozen=True, slots=True)
+class KeyLimit:
+    """What a key of a JSON argument takes, where that is less than its type says; it may always be left out."""
+
+    supported: tuple[object, ...]
+    reason: str
+
+    @property
+    def advice(self) -> str:
+        return (
+            f"use {' or '.join(map(_spelled, self.supported))}, or leave it out"
+            if self.supported
+            else "leave it out"
+        )
+
+
+def _spelled(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def arg(
     default: Any,
     description: str,

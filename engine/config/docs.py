@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from paddock.engine.config.argument import State
+from paddock.engine.config.argument import State, Structure
 from paddock.engine.config.catalogue import Entry, entries, group_entries
 from paddock.engine.config.groups import GROUPS
 from paddock.engine.config.help import default_text, state_counts, state_text
 from paddock.engine.config.kinds import describe
 from paddock.engine.config.naming import flag_of
 from paddock.engine.config.problems import shown
+from paddock.engine.config.refusals import key_limits
 from paddock.engine.config.removed import REMOVED
 from paddock.engine.config.sglang.catalogue import sglang_entries
 from paddock.engine.config.sglang.table import FATES
@@ -87,9 +88,19 @@ def _type(entry: Entry) -> str:
         )
     if entry.argument.cluster_reason:
         words += f"; not in a cluster: {entry.argument.cluster_reason}"
+    if entry.kind.structure is not None:
+        words += _limited_keys(entry.kind.structure)
     for value, why in entry.argument.cluster_refused.items():
         words += f"; {value} not in a cluster: {why}"
     return words
+
+
+def _limited_keys(structure: type[Structure]) -> str:
+    """Each reason once, after the keys that it is for."""
+    by_reason: dict[str, list[str]] = {}
+    for key, limit in key_limits(structure):
+        by_reason.setdefault(limit.reason, []).append(f"{key}: {limit.advice}")
+    return "".join(f"; {'; '.join(keys)} ({reason})" for reason, keys in by_reason.items())
 
 
 def _variables() -> Iterator[str]:

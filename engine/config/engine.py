@@ -23,7 +23,8 @@ class EngineConfig(Group):
 
     compilation_config: CompilationConfig = arg(
         CompilationConfig(),
-        "Sets how far the model is compiled and which CUDA graphs are captured.",
+        "Sets which CUDA graphs are captured (see --cuda-graph-sizes).",
+        state=State.WORKS,
         aliases=("-O",),
     )
 

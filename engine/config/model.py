@@ -73,8 +73,8 @@ class ModelConfig(Group):
 
     enforce_eager: bool = arg(
         False,
-        "No CUDA graphs: every step runs the model eagerly, slower but with less memory and a faster "
-        "start. A CPU always does.",
+        "No CUDA graphs are captured: every step runs the model eagerly, slower but with less memory and a faster start. A "
+        "CPU always does.",
         state=State.WORKS,
     )
 

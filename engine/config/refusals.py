@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from paddock.engine.config.argument import State, same
+from paddock.engine.config.argument import EXTRA_KEY, KeyLimit, State, Structure, same
 from paddock.engine.config.catalogue import Entry, by_path
 from paddock.engine.config.problems import Problem, shown
 from paddock.engine.config.rules import RULES
@@ -23,6 +23,29 @@ def _unsupported(groups: Mapping[str, Any]) -> Iterator[Problem]:
             if not entry.argument.accepts(value, entry.default):
                 visible = "" if entry.argument.secret else shown(value)
                 yield Problem((group, name), refusal(entry, value), visible, unsupported=True)
+            elif isinstance(value, Structure):
+                yield from _unsupported_keys((group, name), value)
+
+
+def _unsupported_keys(path: tuple[str, str], value: Structure) -> Iterator[Problem]:
+    for key, limit in key_limits(type(value)):
+        given = getattr(value, key)
+        if given is not None and not any(same(given, other) for other in limit.supported):
+            yield Problem((*path, key), key_refusal(limit), shown(given), unsupported=True)
+
+
+def key_limits(structure: type[Structure]) -> Iterator[tuple[str, KeyLimit]]:
+    """Keys that take less than their type says."""
+    for key, info in structure.model_fields.items():
+        extra = info.json_schema_extra
+        limit = extra.get(EXTRA_KEY) if isinstance(extra, dict) else None
+        if isinstance(limit, KeyLimit):
+            yield key, limit
+
+
+def key_refusal(limit: KeyLimit) -> str:
+    """Say why a valid value of a key is not accepted and what to do instead."""
+    return f"cannot work here: {limit.reason}; {limit.advice}"
 
 
 def refusal(entry: Entry, value: object) -> str:

@@ -149,16 +149,16 @@ RULES: tuple[Rule, ...] = (
         | value("parallel.enable_expert_parallel", False),
     ),
     Rule(
-        "{parallel.enable_expert_parallel} shares experts among all replicas, which one command runs: leave out "
-        "{parallel.data_parallel_size_local}, or make it {parallel.data_parallel_size}",
-        ~_shares_experts
-        | ~is_set("parallel.data_parallel_size_local")
-        | (_replicas <= value("parallel.data_parallel_size_local", 1)),
-    ),
-    Rule(
-        "{parallel.enable_expert_parallel} shares experts among all replicas, which one command runs: it does not go "
+        "{parallel.enable_expert_parallel} shares experts among all replicas, which one API serves: it does not go "
         "with {parallel.data_parallel_rank}",
         ~_shares_experts | ~is_set("parallel.data_parallel_rank"),
+    ),
+    Rule(
+        "{parallel.enable_expert_parallel} shares experts among all replicas, which one API serves: it does not go "
+        "with {parallel.data_parallel_hybrid_lb}",
+        ~_shares_experts
+        | ~value("parallel.data_parallel_hybrid_lb", False)
+        | (_replicas <= value("parallel.data_parallel_size_local", 1)),
     ),
     Rule(
         "{model.enable_sleep_mode} does not go with {parallel.enable_expert_parallel} over several replicas: one that "

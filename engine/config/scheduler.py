@@ -3,7 +3,7 @@
 from typing import Literal
 
 from paddock.engine.config.argument import Group, State, arg
-from paddock.engine.config.values import Size, Text, Whole, Wholes
+from paddock.engine.config.values import BatchSizes, Size, Text, Whole
 
 
 class SchedulerConfig(Group):
@@ -13,7 +13,13 @@ class SchedulerConfig(Group):
         False, "The next step is scheduled while the current one runs.", state=State.WORKS
     )
 
-    cuda_graph_sizes: Wholes = arg((), "Batch sizes for which CUDA graphs are captured.")
+    cuda_graph_sizes: BatchSizes = arg(
+        (),
+        "Numbers of running requests for which a decode step is captured in a CUDA graph: several are exactly those; one is "
+        "the largest of 1, 2, 4 and every eighth; unset that is 512, or --max-num-seqs where it is less. A step between "
+        "two sizes is filled up to the next, one beyond them runs eagerly. A CPU has no graphs.",
+        state=State.WORKS,
+    )
 
     disable_chunked_mm_input: bool = arg(False, "A media item is never cut across two steps.")
 

@@ -87,7 +87,8 @@ def entry_schema(entry: Entry, rules: list[Schema], with_default: bool = True) -
     default = _plain_default(entry.kind, entry.default)
     if with_default and not entry.deprecated and default is not None:
         schema["default"] = default
-    if not rules:
+    # Rules of an object that works read some of its keys, and none of the others.
+    if not rules or (entry.kind.structure is not None and entry.argument.state is State.WORKS):
         _only_whole_numbers(schema)
     if rules:
         schema["x-kubernetes-validations"] = rules

@@ -135,8 +135,12 @@ class _SpecReader:
 
     def value(self, value: object, kind: Kind, path: str) -> object:
         """Spell the keys of a structure as on the command line; all else stays as it is."""
-        if isinstance(value, Mapping) and kind.structure is not None:
+        if kind.structure is not None and isinstance(value, Mapping):
             return self.keys(value, kind.structure, path)
+        if kind.structure is not None and isinstance(value, int):
+            # A command line's shorthand, which the API server does not know.
+            self.errors.append((path, f"{shown(value)}: must be {describe(kind)}"))
+            return {}
         if isinstance(value, list | tuple) and kind.item is not None:
             return [self.value(each, kind.item, f"{path}[{index}]") for index, each in enumerate(value)]
         if kind.base == "json" and not isinstance(value, str):

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from paddock.engine.config.argument import State
+from paddock.engine.config.argument import KeyLimit, State
 from paddock.engine.config.build import build
 from paddock.engine.config.catalogue import Entry, by_path
 from paddock.engine.config.expression import literal
 from paddock.engine.config.kinds import Kind, kind_of
 from paddock.engine.config.naming import camel
-from paddock.engine.config.refusals import refusal
+from paddock.engine.config.refusals import key_limits, key_refusal, refusal
 
 Rule = dict[str, Any]
 
@@ -29,6 +29,8 @@ def field_rules(entry: Entry) -> list[Rule]:
     if entry.kind.base == "size":
         # The pattern lets 0.0k pass.
         rules.append({"rule": "string(self).find('[1-9]') != ''", "message": named(entry, "must be above 0")})
+    if entry.kind.structure is not None and argument.state is State.WORKS:
+        rules += [_key_rule(entry, key, limit) for key, limit in key_limits(entry.kind.structure)]
     if entry.deprecated:
         rules += _deprecated(entry)
     elif argument.cluster_reason:
@@ -37,6 +39,13 @@ def field_rules(entry: Entry) -> list[Rule]:
     elif argument.supported is not None or argument.state in (State.REFUSED, State.NOT_YET):
         rules.append({"rule": _supported(entry), "message": named(entry, refusal(entry, None))})
     return rules
+
+
+def _key_rule(entry: Entry, key: str, limit: KeyLimit) -> Rule:
+    path = camel(key)
+    unset = f"!has(self.{path})"
+    allowed = f"{unset} || self.{path} in {literal(list(limit.supported))}" if limit.supported else unset
+    return {"rule": allowed, "message": named(entry, f"{key}: {key_refusal(limit)}")}
 
 
 def named(entry: Entry, message: str) -> str:

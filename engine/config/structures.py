@@ -1,13 +1,14 @@
 """The JSON-valued arguments whose keys are known: one class each, keys as on the command line."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from annotated_types import MaxLen
 from pydantic import ConfigDict, Field, Strict, model_validator
 
-from paddock.engine.config.argument import Structure
+from paddock.engine.config.argument import EXTRA_KEY, KeyLimit, Structure
 from paddock.engine.config.values import (
     MAX_ITEMS,
+    BatchSizes,
     Floats,
     JsonObject,
     Name,
@@ -19,9 +20,10 @@ from paddock.engine.config.values import (
 )
 
 
-def key(default: Any, description: str, **bounds: Any) -> Any:
+def key(default: Any, description: str, limit: KeyLimit | None = None, **bounds: Any) -> Any:
     """Declare one key of a JSON argument."""
-    return Field(default=default, description=description, **bounds)
+    extra = None if limit is None else cast(Any, {EXTRA_KEY: limit})
+    return Field(default=default, description=description, json_schema_extra=extra, **bounds)
 
 
 class GenerationDefaults(Structure):
@@ -90,28 +92,53 @@ class PassConfig(Structure):
     enable_async_tp: bool | None = key(None, "Overlap tensor-parallel sums with computation.")
 
 
+COMPILED = "torch.compile is not used: the kernels are fused by hand, and CUDA graphs launch them"
+NOTHING_TO_COMPILE = KeyLimit((), COMPILED)
+DECODES_WHOLE = "steps that only decode are captured whole, and all others run eagerly"
+
+
 class CompilationConfig(Structure):
     """How far the model is compiled and which CUDA graphs are captured."""
 
-    level: int | None = key(None, "0 does nothing, 3 is for production.", ge=0, le=3)
-    backend: Text | None = key(None, "Compiler back end.")
-    use_inductor: bool | None = key(None, "Compile with Inductor.")
-    custom_ops: Strings | None = key(None, "Custom operations to switch on (+name) or off (-name).")
-    splitting_ops: Strings | None = key(None, "Operations at which the graph is cut into pieces.")
-    compile_sizes: Wholes | None = key(None, "Batch sizes compiled on their own.")
-    inductor_compile_config: JsonObject | None = key(None, "Settings handed to Inductor.")
-    use_cudagraph: bool | None = key(None, "Capture CUDA graphs.")
-    full_cuda_graph: bool | None = key(None, "Capture the whole model in one graph.")
-    cudagraph_mode: Literal["NONE", "PIECEWISE", "FULL", "FULL_DECODE_ONLY", "FULL_AND_PIECEWISE"] | None = (
-        key(None, "Which parts of a step run from captured graphs.")
+    level: int | None = key(
+        None, "0 does nothing, 3 is for production.", KeyLimit((0,), COMPILED), ge=0, le=3
     )
-    cudagraph_capture_sizes: Wholes | None = key(None, "Batch sizes to capture.")
-    cudagraph_num_of_warmups: Whole | None = key(None, "Runs before a capture.", ge=0)
-    cudagraph_copy_inputs: bool | None = key(None, "Copy inputs into static buffers.")
+    backend: Text | None = key(None, "Compiler back end.", NOTHING_TO_COMPILE)
+    use_inductor: bool | None = key(None, "Compile with Inductor.", KeyLimit((False,), COMPILED))
+    custom_ops: Strings | None = key(
+        None, "Custom operations to switch on (+name) or off (-name).", NOTHING_TO_COMPILE
+    )
+    splitting_ops: Strings | None = key(
+        None, "Operations at which the graph is cut into pieces.", NOTHING_TO_COMPILE
+    )
+    compile_sizes: Wholes | None = key(None, "Batch sizes compiled on their own.", NOTHING_TO_COMPILE)
+    inductor_compile_config: JsonObject | None = key(None, "Settings handed to Inductor.", NOTHING_TO_COMPILE)
+    use_cudagraph: bool | None = key(None, "Capture CUDA graphs; false is --enforce-eager.")
+    full_cuda_graph: bool | None = key(
+        None, "Capture the whole model in one graph.", KeyLimit((True,), DECODES_WHOLE)
+    )
+    cudagraph_mode: Literal["NONE", "PIECEWISE", "FULL", "FULL_DECODE_ONLY", "FULL_AND_PIECEWISE"] | None = (
+        key(
+            None,
+            "Which parts of a step run from captured graphs; FULL_DECODE_ONLY when unset.",
+            KeyLimit(("NONE", "FULL_DECODE_ONLY"), DECODES_WHOLE),
+        )
+    )
+    cudagraph_capture_sizes: BatchSizes | None = key(
+        None, "Exactly these batch sizes are captured, and no more than --max-num-seqs."
+    )
+    cudagraph_num_of_warmups: Whole | None = key(
+        None, "Runs before a capture, 1 when unset; the first one compiles kernels.", ge=1
+    )
+    cudagraph_copy_inputs: bool | None = key(
+        None, "Copy inputs into static buffers.", KeyLimit((True,), "a step's inputs are always copied")
+    )
     max_capture_size: Whole | None = key(None, "Largest batch size to capture.", ge=1)
-    cache_dir: Text | None = key(None, "Folder of compiled code.")
-    debug_dump_path: Text | None = key(None, "Folder for graphs written out for debugging.")
-    pass_config: PassConfig | None = key(None, "Graph rewrites.")
+    cache_dir: Text | None = key(None, "Folder of compiled code.", NOTHING_TO_COMPILE)
+    debug_dump_path: Text | None = key(
+        None, "Folder for graphs written out for debugging.", NOTHING_TO_COMPILE
+    )
+    pass_config: PassConfig | None = key(None, "Graph rewrites.", NOTHING_TO_COMPILE)
 
     @model_validator(mode="before")
     @classmethod

@@ -48,6 +48,7 @@ LongText = Annotated[str, MaxLen(MAX_LONG_TEXT)]
 Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
 Strings = Annotated[tuple[Name, ...], Strict(False), MaxLen(MAX_ITEMS)]
 Wholes = Annotated[tuple[Whole, ...], Strict(False), MaxLen(MAX_ITEMS)]
+BatchSizes = Annotated[tuple[Annotated[int, Ge(1), Le(INT32_MAX)], ...], Strict(False), MaxLen(MAX_ITEMS)]
 Floats = Annotated[tuple[float, ...], Strict(False), MaxLen(256)]
 JsonObject = Annotated[dict[str, Any], BeforeValidator(json_or_input), MaxLen(256), JsonMark()]
 

@@ -84,6 +84,11 @@ class AdapterShelf:
         held = self._limits.max_cpu_loras if self._device.type == "cpu" else 0
         return numbers * self._dtype.itemsize * (self._limits.max_loras + held)
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether some row of the step that has begun asks for an adapter."""
+        return bool(self._step.groups)
+
     def hold(self, adapter: Adapter) -> str | None:
         """Read it into host memory; what is wrong with it, in words for the user, or None."""
         try:

@@ -17,10 +17,13 @@ from paddock.engine.sampling.sampler import SampledTokens, Sampler
 from paddock.engine.sampling.table import SamplingTable
 from paddock.engine.sampling.token_masks import RowMasks
 from paddock.engine.settings import EngineSettings
-from paddock.engine.worker.batch import build_batch
+from paddock.engine.worker.batch import StepBatch, build_batch
+from paddock.engine.worker.decode_graphs import DecodeGraphs
 from paddock.engine.worker.prompt_logprobs import prompt_logprobs
 from paddock.engine.worker.rows import RowTable
 from paddock.engine.worker.step_parts import in_parts
+
+HOST = torch.device("cpu")
 
 
 class ModelRunner:
@@ -47,6 +50,8 @@ class ModelRunner:
             settings.logprobs_mode,
         )
         self.sampler = Sampler(self.sampling, ProcessorSet(settings, place.device))
+        self.graphs: DecodeGraphs | None = None
+        """Set once they are captured, where they are."""
 
     @torch.inference_mode()
     def execute(
@@ -72,25 +77,40 @@ class ModelRunner:
         return in_parts(lambda part: self._compute(part, masks), plan, self.rows, splits_prompts=True)
 
     def _compute(self, plan: StepPlan, masks: MaskSource | None) -> StepResult:
-        batch = build_batch(plan.scheduled, self.rows, self.place.device)
+        batch = build_batch(plan.scheduled, self.rows, HOST)
         if self.adapters is not None:
             self.adapters.begin(plan, batch)
         incoming = self.pipeline.receive(batch.token_ids.numel())
-        hidden = self.model(batch.token_ids, batch.positions, batch.metadata, incoming)
+        hidden = self._hidden(batch, incoming)
         if not self.place.is_last_stage:
             self.pipeline.send(hidden)
             return StepResult(plan.step, [])
         prompts = list(prompt_logprobs(self.model, hidden, plan, batch, self.rows, self.sampling))
         if not batch.sampled_rows.size:
             return StepResult(plan.step, [], prompts)
-        last = torch.from_numpy(batch.sampled_tokens).to(self.place.device)
-        logits = self.model.logits(hidden.index_select(0, last))
+        logits = self.model.logits(self._last_tokens(hidden, batch))
         rows = batch.sampled_rows
         allowed = None if masks is None else RowMasks.decode(plan.masked_rows, masks().words)
         sampled = self._sample(logits, rows, allowed)
         result = StepResult(plan.step, sampled.of_rows(rows), prompts)
         self.rows.append(rows, sampled.token_ids)
         return result
+
+    def _hidden(self, batch: StepBatch, incoming: torch.Tensor | None) -> torch.Tensor:
+        """Recorded steps know nothing of adapters."""
+        if self.graphs is not None and not (self.adapters is not None and self.adapters.is_at_work):
+            replayed = self.graphs.replay(batch, incoming)
+            if replayed is not None:
+                return replayed
+        batch = batch.to(self.place.device)
+        hidden: torch.Tensor = self.model(batch.token_ids, batch.positions, batch.metadata, incoming)
+        return hidden
+
+    def _last_tokens(self, hidden: torch.Tensor, batch: StepBatch) -> torch.Tensor:
+        """Of the rows that sample, in plan order."""
+        if len(batch.sampled_tokens) == len(hidden):
+            return hidden  # one token a row, and none of a prompt: they lie in plan order
+        return hidden.index_select(0, torch.from_numpy(batch.sampled_tokens).to(self.place.device))
 
     def _sample(
         self, logits: torch.Tensor, rows: npt.NDArray[np.int64], masks: RowMasks | None
@@ -99,11 +119,10 @@ class ModelRunner:
         could differ by a rounding and go on with different texts."""
         if self.place.rank == 0:
             sampled = self.sampler.sample(logits, rows, self.rows.num_tokens[rows], masks)
-            token_ids = torch.from_numpy(sampled.token_ids).to(self.place.device)
         else:
-            sampled = SampledTokens(np.empty(len(rows), np.int64), [None] * len(rows))
-            token_ids = torch.empty(len(rows), dtype=torch.int64, device=self.place.device)
+            sampled = SampledTokens(np.zeros(len(rows), np.int64), [None] * len(rows))
         if self.place.size > 1:
+            token_ids = torch.from_numpy(sampled.token_ids).to(self.place.device)
             sampled.token_ids[:] = self.place.take_from_first(token_ids).cpu().numpy()
         return sampled
 

@@ -28,6 +28,7 @@ from paddock.engine.shortage import is_shortage
 from paddock.engine.weights.loader import load_model
 from paddock.engine.worker.device import cache_budget, free_memory, pick_device, swap_budget
 from paddock.engine.worker.fit import MemoryNeed, block_bytes, step_bytes
+from paddock.engine.worker.graph_capture import GraphCapture
 from paddock.engine.worker.host import thread_count
 from paddock.engine.worker.largest_step import (
     CPU_TOKENS,
@@ -84,6 +85,8 @@ class Worker:
         self.adapters = self._adapter_shelf()
         self.step_bytes = step_bytes(shape, settings, self.model.head_dim)
         """Of the largest step, beside weights and cache: by arithmetic, until it is measured."""
+        self.graph_bytes = 0
+        """Of captured decode steps, once it is measured."""
         self.runner: ModelRunner | PoolingRunner | None = None
         self._swapped: SwappedBlocks | None = None
 
@@ -98,6 +101,7 @@ class Worker:
             shape, self._path, self._load_config, place, settings.max_model_len, settings.seed
         )
         self._is_loaded = True
+        self._capture = GraphCapture(self.model, settings, self.place, shape, self.cache_dtype)
         parts = settings.timed_parts
         self._clock = StepClock(self.model, self.device, parts) if parts else None
 
@@ -149,7 +153,9 @@ class Worker:
         if self.settings.num_gpu_blocks_override is None:
             self._measure_step()
         utilization = self.settings.gpu_memory_utilization
-        reserved = self.step_bytes + (0 if self.adapters is None else self.adapters.most_bytes)
+        reserved = (
+            self.step_bytes + self.graph_bytes + (0 if self.adapters is None else self.adapters.most_bytes)
+        )
         if self.device.type == "cpu":
             reserved += self._swap_bytes
         return cache_budget(self.device, utilization, reserved, self.seat.num_sharers)
@@ -167,6 +173,7 @@ class Worker:
                 cache.zero_()  # so that its pages are there, and none of what the step adds
             if on_cuda:
                 self.step_bytes = peak_on_cuda(lambda: runner.execute(trial.plan(plain)), self.device)
+                self.graph_bytes = self._capture.measured_bytes(trial.num_blocks(plain))
             else:
                 runner.execute(TrialStep.of(plain, WARM_UP_TOKENS).plan(plain))
                 peak = peak_on_host(lambda: runner.execute(trial.plan(plain)))
@@ -196,6 +203,8 @@ class Worker:
         caches = self._bind_cache(num_blocks, self.cache_dtype)
         self._swapped = SwappedBlocks(caches) if caches else None
         self.runner = self._make_runner(self.settings)
+        if isinstance(self.runner, ModelRunner):
+            self.runner.graphs = self._capture.captured(caches)
 
     def _measure_scales(self) -> None:
         """By a step over a cache that needs no scales. Ranks do it together."""
@@ -229,7 +238,7 @@ class Worker:
             return
         self._bind_cache(0, self.cache_dtype)
         if level > 1 or self.device.type == "cuda":
-            del self.model
+            del self.model, self._capture
             self._is_loaded = False
         return_free_memory()
 

@@ -11,12 +11,12 @@ from paddock.kernels.moe.sorted_tokens import SortedTokens
 def sort_by_expert(experts: torch.Tensor, num_experts: int) -> SortedTokens:
     """See `paddock.kernels.moe`. No step of it waits for a GPU."""
     top_k = experts.shape[1]
-    keys = torch.where(experts < 0, num_experts, experts).flatten()
+    keys = experts.masked_fill(experts < 0, num_experts).flatten()
     keys, order = keys.sort(stable=True)
     numbers = torch.arange(len(order), device=order.device)
     offsets = torch.searchsorted(keys, torch.arange(num_experts + 1, device=keys.device))
     places = torch.empty_like(order)
-    places[order] = torch.where(keys < num_experts, numbers, -1)
+    places[order] = numbers.masked_fill(keys == num_experts, -1)
     return SortedTokens(order // top_k, offsets, places.view_as(experts))
 
 

@@ -30,8 +30,7 @@ def paged_attention(
     `[num_heads]`, is one more score per head that takes weight and has no value (GPT-OSS). The caches may be of
     another element type than `query`; `scales` are those of 8-bit ones.
     """
-    # Latent attention's vectors are wider than the tiles of the Triton kernel.
-    if query.is_cuda and query.shape[2] <= MAX_TRITON_DIM:
+    if _is_for_triton(query):
         from paddock.kernels.paged_attention import triton_kernel
 
         return triton_kernel.paged_attention(
@@ -41,3 +40,13 @@ def paged_attention(
     return attend(
         query, key_cache, value_cache, metadata, scale, out, softcap=softcap, sinks=sinks, scales=scales
     )
+
+
+def reads_lengths_on_host(query: torch.Tensor, key_cache: torch.Tensor) -> bool:
+    """Whether tensors like these have no kernel that takes all lengths of a step of decodes from `metadata`'s tensors."""
+    return not (_is_for_triton(query) or cpu.handles(query, key_cache))
+
+
+def _is_for_triton(query: torch.Tensor) -> bool:
+    """Latent attention's vectors are wider than the kernel's tiles."""
+    return query.is_cuda and query.shape[2] <= MAX_TRITON_DIM

@@ -1,8 +1,9 @@
 """Paged attention on NVIDIA GPUs: decodes split over the context, prompt chunks in tiles of queries.
 
-A tile's rows are (token, head of the KV head's group) pairs, so a key is read once for its whole group. The context
-is split at fixed positions, and partial results join in order of position: a decode's result does not depend on
-the other sequences of the batch.
+A tile's rows are (token, head of the KV head's group) pairs, so a key is read once for its whole group. Where a
+context is split follows from its own length, and partial results join in order of position: a decode's result does not
+depend on the other sequences of the batch. Nor does its launch depend on any length: only on the shapes of tensors, so
+that a CUDA graph of it holds for every step of as many sequences.
 """
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, untyped-decorator"
@@ -16,7 +17,16 @@ from paddock.kernels.attention_metadata import AttentionMetadata
 from paddock.kernels.cache_scales import FLOAT8, UNSCALED, CacheScales
 
 SPLIT = 256
-"""Positions of one split of a decode."""
+"""Positions of one split of a decode, at least."""
+
+MAX_SPLITS = 64
+"""Of one sequence: longer contexts have longer splits."""
+
+PROGRAMS = 4096
+"""Enough to fill any GPU some times over; a program takes every so-manieth split of its sequence and KV head."""
+
+EVERYTHING = 1 << 30
+"""A window that no context is longer than."""
 
 LOG2_E = 1.4426950408889634
 
@@ -152,11 +162,17 @@ def _prompt_kernel(
 
 
 @triton.jit
+def _split_size(seq_len, SPLIT: tl.constexpr, MAX_SPLITS: tl.constexpr, N: tl.constexpr):
+    """Positions of a split of a context, by its length alone."""
+    return tl.maximum(SPLIT, tl.cdiv(tl.cdiv(seq_len, MAX_SPLITS), N) * N)
+
+
+@triton.jit
 def _decode_kernel(
     query,
     key_cache,
     value_cache,
-    partial,  # float32 [decodes, kv_heads, splits, GROUP, HEAD_DIM + 2]: values, maximum, sum
+    partial,  # float32 [decodes, kv_heads, room, GROUP, HEAD_DIM + 2]: values, maximum, sum
     seq_lens,
     block_table,
     query_stride,
@@ -166,16 +182,17 @@ def _decode_kernel(
     window,
     scale,
     softcap,
+    room,  # splits that `partial` has place for
     GROUP: tl.constexpr,
     HEAD_DIM: tl.constexpr,
     LANES: tl.constexpr,
     M: tl.constexpr,
     N: tl.constexpr,
     SPLIT: tl.constexpr,
+    MAX_SPLITS: tl.constexpr,
 ):
     sequence = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1).to(tl.int64)
-    split = tl.program_id(2)
     seq_len = tl.load(seq_lens + sequence)
     r = tl.arange(0, M)
     lane = tl.arange(0, LANES)
@@ -185,32 +202,33 @@ def _decode_kernel(
         mask=mask,
         other=0.0,
     )
-    begin = tl.maximum(split * SPLIT, tl.maximum(seq_len - window, 0) // N * N)
-    end = tl.minimum((split + 1) * SPLIT, seq_len)
     in_block = head * block_size * HEAD_DIM
-    acc, maximum, total = _attend(
-        q,
-        tl.zeros([M], dtype=tl.int32) + (seq_len - 1),
-        begin,
-        end,
-        window,
-        scale,
-        softcap,
-        block_table + sequence * table_stride,
-        key_cache + in_block,
-        value_cache + in_block,
-        cache_stride,
-        block_size,
-        HEAD_DIM,
-        LANES,
-        M,
-        N,
-    )
-    place = (sequence * tl.num_programs(1) + head) * tl.num_programs(2) + split
-    target = partial + (place * GROUP + r) * (HEAD_DIM + 2)
-    tl.store(target[:, None] + lane[None, :], acc, mask=mask)
-    tl.store(target + HEAD_DIM, maximum, mask=r < GROUP)
-    tl.store(target + HEAD_DIM + 1, total, mask=r < GROUP)
+    size = _split_size(seq_len, SPLIT, MAX_SPLITS, N)
+    seen = tl.maximum(seq_len - window, 0)
+    for split in range(seen // size + tl.program_id(2), tl.cdiv(seq_len, size), tl.num_programs(2)):
+        acc, maximum, total = _attend(
+            q,
+            tl.zeros([M], dtype=tl.int32) + (seq_len - 1),
+            tl.maximum(split * size, seen // N * N),
+            tl.minimum((split + 1) * size, seq_len),
+            window,
+            scale,
+            softcap,
+            block_table + sequence * table_stride,
+            key_cache + in_block,
+            value_cache + in_block,
+            cache_stride,
+            block_size,
+            HEAD_DIM,
+            LANES,
+            M,
+            N,
+        )
+        place = (sequence * tl.num_programs(1) + head) * room + split
+        target = partial + (place * GROUP + r) * (HEAD_DIM + 2)
+        tl.store(target[:, None] + lane[None, :], acc, mask=mask)
+        tl.store(target + HEAD_DIM, maximum, mask=r < GROUP)
+        tl.store(target + HEAD_DIM + 1, total, mask=r < GROUP)
 
 
 @triton.jit
@@ -219,14 +237,16 @@ def _join_kernel(
     out,  # [tokens, heads, head_dim], contiguous
     sinks,  # float32 [heads], base 2; read only with SINKS
     seq_lens,
-    splits,
+    room,
     window,
     value_scale,
     SINKS: tl.constexpr,
     GROUP: tl.constexpr,
     HEAD_DIM: tl.constexpr,
     LANES: tl.constexpr,
+    N: tl.constexpr,
     SPLIT: tl.constexpr,
+    MAX_SPLITS: tl.constexpr,
 ):
     sequence = tl.program_id(0).to(tl.int64)
     query_head = tl.program_id(1)
@@ -240,8 +260,9 @@ def _join_kernel(
     if SINKS:
         maximum = tl.load(sinks + query_head)
         total = 1.0
-    for split in range(tl.maximum(seq_len - window, 0) // SPLIT, tl.cdiv(seq_len, SPLIT)):
-        place = ((sequence * num_kv_heads + head) * splits + split) * GROUP + member
+    size = _split_size(seq_len, SPLIT, MAX_SPLITS, N)
+    for split in range(tl.maximum(seq_len - window, 0) // size, tl.cdiv(seq_len, size)):
+        place = ((sequence * num_kv_heads + head) * room + split) * GROUP + member
         row = partial + place * (HEAD_DIM + 2)
         values = tl.load(row + lane, mask=lane < HEAD_DIM, other=0.0)
         split_maximum = tl.load(row + HEAD_DIM)
@@ -287,7 +308,7 @@ def paged_attention(
 
 
 def _window(metadata: AttentionMetadata) -> int:
-    return metadata.sliding_window or metadata.max_seq_len
+    return metadata.sliding_window or EVERYTHING
 
 
 def _launch_prompt(
@@ -348,18 +369,27 @@ def _launch_decode(
     num_heads, head_dim = query.shape[1:]
     num_kv_heads, block_size = key_cache.shape[1:3]
     group = num_heads // num_kv_heads
-    splits = triton.cdiv(metadata.max_seq_len, SPLIT)
+    # Of what the block table can hold, not of what it does.
+    room = min(MAX_SPLITS, triton.cdiv(metadata.block_table.shape[1] * block_size, SPLIT))
+    programs = min(room, triton.cdiv(PROGRAMS, metadata.num_decodes * num_kv_heads))
     partial = torch.empty(
         metadata.num_decodes,
         num_kv_heads,
-        splits,
+        room,
         group,
         head_dim + 2,
         dtype=torch.float32,
         device=query.device,
     )
-    sizes = {"GROUP": group, "HEAD_DIM": head_dim, "LANES": triton.next_power_of_2(head_dim), "SPLIT": SPLIT}
-    _decode_kernel[(metadata.num_decodes, num_kv_heads, splits)](
+    sizes = {
+        "GROUP": group,
+        "HEAD_DIM": head_dim,
+        "LANES": triton.next_power_of_2(head_dim),
+        "N": 64,
+        "SPLIT": SPLIT,
+        "MAX_SPLITS": MAX_SPLITS,
+    }
+    _decode_kernel[(metadata.num_decodes, num_kv_heads, programs)](
         query,
         key_cache,
         value_cache,
@@ -373,8 +403,8 @@ def _launch_decode(
         _window(metadata),
         scale * LOG2_E,
         softcap * LOG2_E,
+        room,
         M=max(16, triton.next_power_of_2(group)),  # tl.dot takes 16 rows or more
-        N=64,
         **sizes,
     )
     _join_kernel[(metadata.num_decodes, num_heads)](
@@ -382,7 +412,7 @@ def _launch_decode(
         out,
         sinks,
         metadata.seq_lens,
-        splits,
+        room,
         _window(metadata),
         value_scale,
         SINKS=sinks is not None,

@@ -150,10 +150,3 @@ def read_bandwidth(buffer: torch.Tensor) -> float:
     begun = time.perf_counter()
     buffer.sum()
     return buffer.nbytes / (time.perf_counter() - begun)
-
-
-def gemm_rate(left: torch.Tensor, right: torch.Tensor) -> float:
-    """Floating-point operations per second of one large matrix product."""
-    begun = time.perf_counter()
-    torch.mm(left, right)
-    return 2 * left.shape[0] * left.shape[1] * right.shape[1] / (time.perf_counter() - begun)

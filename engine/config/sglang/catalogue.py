@@ -10,9 +10,12 @@ from pydantic import create_model
 
 from paddock.engine.config.argument import Argument, Group, State, arg, same
 from paddock.engine.config.catalogue import SPEC_PATHS, Entry, by_path, entry_of
+from paddock.engine.config.refusals import key_limits
 from paddock.engine.config.sglang.fate import Fate
 from paddock.engine.config.sglang.table import FATES
+from paddock.engine.config.successors import Path
 from paddock.engine.config.values import (
+    BatchSizes,
     ExactInt,
     Floats,
     JsonObject,
@@ -41,6 +44,7 @@ _OWN_TYPES: Mapping[str, Any] = {
     "model_path": Name,
     "served_model_name": Name,
     "chat_template": LongText,
+    "cuda_graph_bs": BatchSizes,
     "random_seed": Seed,
 }
 
@@ -113,7 +117,17 @@ def state_of(fate: Fate) -> State:
     if fate.state is not None:
         return fate.state
     targets = [by_path()[path[0], path[1]] for path in fate.targets]
+    if fate.fixed is not None and any(_is_refused_key(path, fate.fixed) for path in fate.targets):
+        return State.REFUSED
     if fate.fixed is not None and all(same(fate.fixed, target.default) for target in targets):
         return State.WORKS
     states = {target.argument.state for target in targets}
     return next((state for state in (State.REFUSED, State.NOT_YET) if state in states), State.WORKS)
+
+
+def _is_refused_key(path: Path, value: object) -> bool:
+    """Whether `path` leads to a key of a JSON argument that does not take the value."""
+    group, name, *keys = path
+    structure = by_path()[group, name].kind.structure
+    limits = {} if structure is None else dict(key_limits(structure))
+    return any(key in limits and value not in limits[key].supported for key in keys)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from paddock.engine.config.sglang import translators
 from paddock.engine.config.sglang.fate import Fate, always, by, not_yet, refused, same, to, when_true, words
+from paddock.engine.config.structures import COMPILED
 
 _DISAGGREGATION = "prefill and decode are not split over servers"
 _SPARSE = "double sparsity changes results and is SGLang's own"
@@ -140,7 +141,8 @@ FATES: Mapping[str, Fate] = {
     "nnodes": same("parallel.nnodes"),
     "node_rank": by(translators.node_rank, "parallel.node_rank", "service.headless"),
     "allow_auto_truncate": refused("over-long prompts are cut only where a request asks for it"),
-    "cuda_graph_bs": same("scheduler.cuda_graph_sizes"),
+    # One size alone would stand for all up to it.
+    "cuda_graph_bs": to("scheduler.cuda_graph_sizes", lambda sizes: [*sizes, *sizes[-1:]]),
     "cuda_graph_max_bs": to("scheduler.cuda_graph_sizes", lambda size: [size]),
     "debug_tensor_dump_inject": refused(_DUMPS),
     "debug_tensor_dump_input_file": refused(_DUMPS),
@@ -149,7 +151,7 @@ FATES: Mapping[str, Fate] = {
     "delete_ckpt_after_loading": refused("a server never deletes the model it was given"),
     "disable_chunked_prefix_cache": refused(_FOREIGN),
     "disable_cuda_graph": when_true("model.enforce_eager", True),
-    "disable_cuda_graph_padding": not_yet(),
+    "disable_cuda_graph_padding": refused("filling up changes no result; name every size with --cuda-graph-bs"),
     "disable_custom_all_reduce": same("parallel.disable_custom_all_reduce"),
     "disable_fast_image_processor": when_true("multimodal.mm_processor_kwargs.use_fast", False),
     "disable_outlines_disk_cache": always("compiled constraints are never kept on disk"),
@@ -179,7 +181,7 @@ FATES: Mapping[str, Fate] = {
     "hicache_size": not_yet("evicted blocks are computed again"),
     "hicache_write_policy": not_yet("evicted blocks are computed again"),
     "num_continuous_decode_steps": refused("every step is scheduled by itself"),
-    "torch_compile_max_bs": not_yet(),
+    "torch_compile_max_bs": refused(COMPILED),
     "torchao_config": not_yet(),
     "triton_attention_num_kv_splits": refused("the kernel chooses its own split"),
     "triton_attention_reduce_in_fp32": always("attention always sums in float32"),

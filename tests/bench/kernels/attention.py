@@ -6,7 +6,7 @@ Heads of Qwen3-0.6B. Decodes report the bytes of keys and values, prompts the op
 a share of what this machine reads and multiplies in the same turns; the least time of each counts.
 
 Then capped scores (heads of Gemma 2 2B) and sinks (of GPT-OSS 20B) beside the same attention without them, and beside
-the definition in PyTorch.
+the definition in PyTorch; and decodes over a cache of 8-bit floats beside one in the query's own type.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 import torch
-from timing import Rotation, Work, fastest, print_table, product_work, read_work
+from timing import DEVICE, Rotation, Work, fastest, print_table, product_work, read_work
 
 from paddock.kernels import AttentionMetadata, paged_attention
 from paddock.kernels.paged_attention import reference
@@ -27,6 +27,9 @@ CASES = {  # queries of each sequence, context of each sequence, sequences
     "prompt 1 x 512": (512, 512, 1),
     "chunk 256 of 1024": (256, 1024, 1),
 }
+
+if DEVICE.type == "cuda":
+    CASES |= {"decode 256 x 2048": (1, 2048, 256), "prompt 1 x 8192": (8192, 8192, 1)}
 
 
 class Extras(TypedDict, total=False):
@@ -46,7 +49,7 @@ class ExtendedCase:
 
 GEMMA, GPT_OSS = (8, 4, 256), (64, 8, 64)
 CAP: Extras = {"softcap": 50.0}
-SINKS: Extras = {"sinks": torch.linspace(-4, 4, GPT_OSS[0])}
+SINKS: Extras = {"sinks": torch.linspace(-4, 4, GPT_OSS[0], device=DEVICE)}
 EXTENDED_CASES = {
     "capped decode 8 x 512": ExtendedCase(1, 512, 8, GEMMA, None, CAP),
     "capped prompt 1 x 512": ExtendedCase(512, 512, 1, GEMMA, None, CAP),
@@ -62,7 +65,9 @@ def paged_work(queries: int, context: int, sequences: int, dtype: torch.dtype) -
     tables = torch.randperm(caches.shape[1]).view(COPIES, sequences, num_blocks).tolist()
     query = torch.randn(queries * sequences, HEADS, HEAD_DIM).to(dtype)
     batches = [
-        AttentionMetadata.build([queries] * sequences, [context] * sequences, table, BLOCK_SIZE)
+        AttentionMetadata.build(
+            [queries] * sequences, [context] * sequences, table, BLOCK_SIZE, device=DEVICE
+        )
         for table in tables
     ]
     return Rotation(
@@ -116,7 +121,7 @@ def measure_extended(name: str, dtype: torch.dtype, repeats: int) -> list[str]:
     caches = torch.randn(2, num_blocks, kv_heads, BLOCK_SIZE, head_dim).to(dtype)
     table = torch.randperm(num_blocks).view(case.sequences, -1).tolist()
     lengths = ([case.queries] * case.sequences, [case.context] * case.sequences)
-    batch = AttentionMetadata.build(*lengths, table, BLOCK_SIZE, sliding_window=case.window)
+    batch = AttentionMetadata.build(*lengths, table, BLOCK_SIZE, sliding_window=case.window, device=DEVICE)
     query = torch.randn(case.queries * case.sequences, heads, head_dim).to(dtype)
     inputs = (query, caches[0], caches[1], batch, head_dim**-0.5)
     ours, without, definition = fastest(
@@ -129,6 +134,24 @@ def measure_extended(name: str, dtype: torch.dtype, repeats: int) -> list[str]:
     )
     milliseconds = (f"{seconds * 1e3:.2f}" for seconds in (ours, without, definition))
     return [str(dtype).removeprefix("torch."), name, *milliseconds, f"{definition / ours:.1f}"]
+
+
+def measure_narrow(name: str, cache_dtype: torch.dtype, repeats: int) -> list[str]:
+    queries, context, sequences = CASES[name]
+    num_blocks = context // BLOCK_SIZE * sequences
+    wide = torch.randn(2, num_blocks, KV_HEADS, BLOCK_SIZE, HEAD_DIM).bfloat16()
+    narrow = wide.to(cache_dtype)
+    table = torch.randperm(num_blocks).view(sequences, -1).tolist()
+    lengths = ([queries] * sequences, [context] * sequences)
+    batch = AttentionMetadata.build(*lengths, table, BLOCK_SIZE, device=DEVICE)
+    query = torch.randn(queries * sequences, HEADS, HEAD_DIM).bfloat16()
+    works = [
+        lambda cache=cache: paged_attention(query, cache[0], cache[1], batch, HEAD_DIM**-0.5)
+        for cache in (narrow, wide)
+    ]
+    ours, without = fastest(works, repeats)
+    kind = str(cache_dtype).removeprefix("torch.")
+    return [kind, name, f"{ours * 1e3:.2f}", f"{without * 1e3:.2f}", f"{without / ours:.2f}"]
 
 
 def main() -> None:
@@ -163,8 +186,18 @@ def main() -> None:
             for name in EXTENDED_CASES
         ],
     )
+    print()
+    print_table(
+        ["cache", "case", "paged ms", "bfloat16 cache ms", "speed-up"],
+        [
+            measure_narrow(name, dtype, arguments.repeats)
+            for dtype in (torch.float8_e4m3fn, torch.float8_e5m2)
+            for name in CASES
+            if name.startswith("decode")
+        ],
+    )
 
 
 if __name__ == "__main__":
-    with torch.inference_mode():
+    with torch.inference_mode(), DEVICE:
         main()

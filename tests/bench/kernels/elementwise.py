@@ -8,7 +8,7 @@ At 16 rows of the tiny model what counts is the cost of a call; at 512 rows of Q
 import argparse
 
 import torch
-from timing import Work, fastest, print_table
+from timing import DEVICE, Work, fastest, print_table
 
 from paddock.kernels import rms_norm, rotary_cache_write, silu_and_mul
 from paddock.kernels.rms_norm import reference as norm_reference
@@ -60,5 +60,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with torch.inference_mode():
+    with torch.inference_mode(), DEVICE:
         main()

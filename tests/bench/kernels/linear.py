@@ -10,7 +10,7 @@ import argparse
 from functools import partial
 
 import torch
-from timing import Rotation, Work, fastest, print_table, product_work, read_work
+from timing import DEVICE, Rotation, Work, fastest, print_table, product_work, read_work
 
 from paddock.kernels import pack_linear
 
@@ -62,5 +62,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with torch.inference_mode():
+    with torch.inference_mode(), DEVICE:
         main()

@@ -7,6 +7,12 @@ import torch
 
 Work = Callable[[], object]
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+"""Where the kernels are measured; a GPU's times are from the launch to the end."""
+
+READ, PIECE, PRODUCT = (1 << 33, 1 << 30, 8192) if DEVICE.type == "cuda" else (1 << 29, 1 << 23, 768)
+"""Of what shows the device's limits: bytes beyond its caches, those of one read, and the side of a product."""
+
 
 def fastest(alternatives: Sequence[Work], repeats: int) -> list[float]:
     """Least seconds of each. They take turns, so a disturbance of the machine falls on all of them."""
@@ -15,6 +21,8 @@ def fastest(alternatives: Sequence[Work], repeats: int) -> list[float]:
         for index, work in enumerate(alternatives):
             start = time.perf_counter()
             work()
+            if DEVICE.type == "cuda":
+                torch.cuda.synchronize()
             best[index] = min(best[index], time.perf_counter() - start)
     return best
 
@@ -30,13 +38,13 @@ class Rotation:
         self.works[self.next]()
 
 
-def read_work(num_bytes: int = 1 << 29, piece: int = 1 << 23) -> tuple[Rotation, int]:
+def read_work(num_bytes: int = READ, piece: int = PIECE) -> tuple[Rotation, int]:
     """Sums pieces of a buffer larger than the caches; returns the work and its bytes."""
     pieces = torch.ones(num_bytes // 8, dtype=torch.int64).split(piece // 8)
     return Rotation([part.sum for part in pieces]), piece
 
 
-def product_work(dtype: torch.dtype, size: int = 768) -> tuple[Work, int]:
+def product_work(dtype: torch.dtype, size: int = PRODUCT) -> tuple[Work, int]:
     """A square matrix product of PyTorch; returns the work and its floating-point operations."""
     a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
     return lambda: a @ b, 2 * size**3

@@ -6,6 +6,7 @@ from triton.compiler import ASTSource
 
 from paddock.kernels.cache_write import triton_kernel as write
 from paddock.kernels.draw import triton_kernel as draw
+from paddock.kernels.moe import triton_kernel as experts
 from paddock.kernels.paged_attention import triton_kernel as attention
 from paddock.kernels.rms_norm import triton_kernel as norm
 from paddock.kernels.rotary_cache_write import triton_kernel as rotary
@@ -22,6 +23,7 @@ TYPES = {
 NARROW = TYPES | dict.fromkeys(("key_cache", "value_cache"), "*fp8e4nv")
 WRITE = {"NUM_KV_HEADS": 8, "HEAD_DIM": 128, "HEADS": 8, "LANES": 128}
 ROWS = {"GROUP": 2, "HEAD_DIM": 128, "LANES": 128}
+SPLITS = {"N": 64, "SPLIT": 256, "MAX_SPLITS": 64}
 ROW = {
     **dict.fromkeys(("x", "residual", "weight", "out", "total", "qkv", "query"), "*bf16"),
     **dict.fromkeys(("key_cache", "value_cache", "q_norm", "k_norm"), "*bf16"),
@@ -31,12 +33,17 @@ ROW = {
     "keys": "*i32",
 }
 HEAD = {"Q_NORM": True, "K_NORM": True, "LANES": 128}
+EXPERTS = {
+    **dict.fromkeys(("x", "weight", "bias", "out"), "*bf16"),
+    **dict.fromkeys(("rows", "offsets", "tile_ends"), "*i64"),
+}
+TILE = {"SORTED": True, "BIAS": True, "EXPERTS": 128, "OUTS": 64, "DEPTH": 32}
 KERNELS = [
     (TYPES, write._write_kernel, {**WRITE, "LARGEST": 0.0}),
     (NARROW, write._write_kernel, {**WRITE, "LARGEST": 448.0}),
-    (TYPES, attention._join_kernel, {**ROWS, "SINKS": True, "SPLIT": 256}),
-    (TYPES, attention._decode_kernel, {**ROWS, "M": 16, "N": 64, "SPLIT": 256}),
-    (NARROW, attention._decode_kernel, {**ROWS, "M": 16, "N": 64, "SPLIT": 256}),
+    (TYPES, attention._join_kernel, {**ROWS, **SPLITS, "SINKS": True}),
+    (TYPES, attention._decode_kernel, {**ROWS, **SPLITS, "M": 16}),
+    (NARROW, attention._decode_kernel, {**ROWS, **SPLITS, "M": 16}),
     (TYPES, attention._prompt_kernel, {**ROWS, "SINKS": True, "NUM_HEADS": 16, "M": 64, "N": 64}),
     (NARROW, attention._prompt_kernel, {**ROWS, "SINKS": True, "NUM_HEADS": 16, "M": 64, "N": 64}),
     (ROW, norm._norm_kernel, {"RESIDUAL": True, "LANES": 4096}),
@@ -48,6 +55,8 @@ KERNELS = [
         {**HEAD, "LARGEST": 448.0},
     ),
     (ROW, draw._draw_kernel, {"PIECE": 4096}),
+    (EXPERTS, experts._grouped_kernel, {**TILE, "ROWS": 16}),
+    (EXPERTS, experts._grouped_kernel, {**TILE, "ROWS": 64}),
 ]
 
 for types, kernel, constants in KERNELS:

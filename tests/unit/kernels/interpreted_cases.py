@@ -18,6 +18,7 @@ from paddock.kernels.paged_attention import reference, triton_kernel
 
 MIXED = ([1, 1, 1, 1, 17, 63, 1, 40], [1, 17, 63, 600, 17, 111, 5, 300])
 DECODES = ([1, 1], [111, 257])
+LONG = ([1, 1, 1], [1700, 1, 700])
 PROMPTS = ([63, 1, 9], [63, 1, 30])
 BATCHES = {"mixed": MIXED, "decodes": DECODES, "prompts": PROMPTS}
 HEADS = (Heads(2, 2, 64), Heads(4, 2, 80), Heads(4, 1, 96), Heads(7, 1, 128))
@@ -40,6 +41,16 @@ def attention_error(
     expected = reference.paged_attention(*inputs, softcap=softcap, sinks=sinks)
     result = triton_kernel.paged_attention(*inputs, out, softcap=softcap, sinks=sinks)
     return (result.float() - expected.float()).abs().max().item()
+
+
+def long_attention_error(window: int | None, most: int, programs: int) -> float:
+    """With at most `most` splits of a sequence, and few `programs` to take them: they grow, and take turns."""
+    usual = triton_kernel.MAX_SPLITS, triton_kernel.PROGRAMS
+    triton_kernel.MAX_SPLITS, triton_kernel.PROGRAMS = most, programs
+    try:
+        return attention_error(LONG, HEADS[1], 16, torch.float32, window)
+    finally:
+        triton_kernel.MAX_SPLITS, triton_kernel.PROGRAMS = usual
 
 
 def write_error(heads: Heads, block_size: int, dtype: torch.dtype) -> float:
@@ -96,6 +107,11 @@ def main() -> None:
         report(f"softcap-{name}-window{window}", attention_error(*case, softcap=3.0))
         report(
             f"sinks-{name}-window{window}", attention_error(*case, sinks=torch.tensor([-9.0, 0.0, 2.0, 40.0]))
+        )
+    for window, (most, programs) in itertools.product((None, 300), ((64, 4096), (64, 12), (3, 1))):
+        report(
+            f"long-window{window}-{most}-splits-{programs}-programs",
+            long_attention_error(window, most, programs),
         )
     for cache_dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
         for dtype in (torch.float32, torch.float16):

@@ -63,6 +63,13 @@ def test_capped_scores_and_sinks_agree_with_the_definition(kind: str, errors: di
     assert all(error < 2e-6 for error in cases.values()), cases
 
 
+def test_long_contexts_are_split_into_no_more_than_their_share_of_programs(errors: dict[str, float]) -> None:
+    cases = {name: error for name, error in errors.items() if name.startswith("long")}
+
+    assert len(cases) == 6
+    assert all(error < 2e-6 for error in cases.values()), cases
+
+
 def test_a_cache_of_8_bit_floats_is_written_and_read_as_defined(errors: dict[str, float]) -> None:
     writes = {name: error for name, error in errors.items() if name.startswith("narrow-write")}
     reads = {name: error for name, error in errors.items() if name.startswith("narrow-attention")}
@@ -108,4 +115,5 @@ def test_every_kernel_compiles_for_hopper(tmp_path: Path) -> None:
     assert compiled == [
         "_write_kernel", "_write_kernel", "_join_kernel", "_decode_kernel", "_decode_kernel", "_prompt_kernel",
         "_prompt_kernel", "_norm_kernel", "_gate_kernel", "_head_kernel", "_head_kernel", "_draw_kernel",
+        "_grouped_kernel", "_grouped_kernel",
     ]  # fmt: skip

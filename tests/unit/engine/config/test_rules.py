@@ -28,7 +28,10 @@ from paddock.engine.config.rules import RULES, Rule
         ("-dp 2 -dpn 2", "--data-parallel-rank must be below --data-parallel-size"),
         ("-dpl 3", "--data-parallel-size-local must be at most --data-parallel-size"),
         ("--enable-eplb", "--enable-eplb needs --enable-expert-parallel"),
-        ("-dp 4 -dpl 2 --enable-expert-parallel", "leave out --data-parallel-size-local"),
+        (
+            "-dp 4 -dpl 2 --data-parallel-hybrid-lb --enable-expert-parallel",
+            "does not go with --data-parallel-hybrid-lb",
+        ),
         ("-dp 4 -dpn 2 --enable-expert-parallel", "does not go with --data-parallel-rank"),
         (
             "-dp 2 --enable-expert-parallel --enable-sleep-mode",

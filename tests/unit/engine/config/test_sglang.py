@@ -149,6 +149,8 @@ def test_a_spec_comes_to_the_same_verdict_as_the_command_line(entry: Entry) -> N
         (["--page-size", "32"], ["--block-size", "32"]),
         (["--disable-radix-cache"], ["--no-enable-prefix-caching"]),
         (["--disable-cuda-graph"], ["--enforce-eager"]),
+        (["--cuda-graph-bs", "8"], ["--cuda-graph-sizes", "8", "8"]),
+        (["--cuda-graph-max-bs", "8"], ["--cuda-graph-sizes", "8"]),
         (
             ["--max-total-tokens", "100", "--page-size", "8"],
             ["--block-size", "8", "--num-gpu-blocks-override", "12"],
@@ -194,6 +196,8 @@ def test_clients_find_the_server_where_sglang_would_be() -> None:
         (["--max-prefill-tokens", "9"], "--max-prefill-tokens 9: only counts with --chunked-prefill-size -1"),
         (["--max-total-tokens", "9"], "--max-total-tokens 9: must hold at least one page"),
         (["--enable-double-sparsity"], "--enable-double-sparsity true: cannot work here: double sparsity"),
+        (["--enable-torch-compile"], "cannot work here: torch.compile is not used"),
+        (["--cuda-graph-bs", "0"], "--cuda-graph-bs.0 0: must be a whole number from 1"),
         (["--enable-hierarchical-cache"], "not supported yet: evicted blocks are computed again"),
         (["--max-num-seqs", "3"], "--max-num-seqs: unknown flag"),
         (["--speculative-num-steps", "3", "--speculative-num-draft-tokens", "9"], "must be 4, one more than"),

@@ -123,3 +123,47 @@ def test_the_data_type_is_the_one_asked_for_or_the_checkpoint_s(resolve, asked, 
 
 def test_a_float16_checkpoint_stays_so_only_where_it_can_be_computed(resolve) -> None:
     assert resolve(torch_dtype="float16").dtype in ("float16", "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sizes"),
+    [
+        ((), (1, 2, 4, 8, 16, 20)),
+        (("--cuda-graph-sizes", "10"), (1, 2, 4, 8, 10)),
+        (("--cuda-graph-sizes", "3"), (1, 2, 3)),
+        (("--cuda-graph-sizes", "12", "3", "500"), (3, 12, 20)),
+        (("-O.cudagraph_capture_sizes", "[7]"), (7,)),
+        (("-O.max_capture_size", "9"), (1, 2, 4, 8, 9)),
+        (("--enforce-eager",), ()),
+        (("-O.use_cudagraph=false",), ()),
+        (("-O.cudagraph_mode", "NONE"), ()),
+    ],
+)
+def test_decode_steps_are_captured_for_the_sizes_that_are_asked_for(resolve, arguments, sizes) -> None:
+    assert resolve("--max-num-seqs", "20", *arguments).graph_sizes == sizes
+
+
+def test_without_being_asked_steps_of_up_to_512_requests_are_captured(resolve) -> None:
+    sizes = resolve("--max-num-seqs", "2000").graph_sizes
+
+    assert sizes == (1, 2, 4, *range(8, 513, 8))
+    assert resolve().graph_sizes == tuple(size for size in sizes if size <= 256)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--cuda-graph-sizes", "4", "--enforce-eager"),
+            "--cuda-graph-sizes says which sizes are captured, and",
+        ),
+        (("-O.cudagraph_capture_sizes", "[4]", "-O.cudagraph_mode", "NONE"), "cudagraph_capture_sizes says"),
+        (
+            ("--cuda-graph-sizes", "4", "-O.cudagraph_capture_sizes", "[4]"),
+            "both say which sizes are captured",
+        ),
+    ],
+)
+def test_sizes_said_twice_or_for_nothing_are_refused(resolve, arguments, message) -> None:
+    with pytest.raises(SettingsError, match=message):
+        resolve(*arguments)
