@@ -2,10 +2,11 @@
 
 import socket
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paddock.engine.data_parallel.replica_tie import opened_tie
+from paddock.engine.data_parallel.replica_tie import ReplicaTie, opened_tie
 from paddock.engine.distributed.node_share import NodeShare
 from paddock.engine.launch import STOP_SECONDS, Engine, EngineProcess
 
@@ -23,17 +24,23 @@ class Engines:
 
     @classmethod
     def start(
-        cls, config: "ServeConfig", path: Path, ranks: range, doors: Mapping[int, socket.socket] | None = None
+        cls,
+        config: "ServeConfig",
+        path: Path,
+        ranks: range,
+        doors: Mapping[int, socket.socket] | None = None,
+        tie: ReplicaTie | None = None,
     ) -> "Engines":
         """Start them all and return at once. With `doors` each listens at its own, a TCP socket, which is closed here.
 
+        Those that share experts with other nodes need the `tie` of this one; those that are alone get one here.
         Raises `OSError` when a process cannot be started.
         """
         engines = cls({}, config.parallel.data_parallel_size > 1)
         try:
-            with opened_tie(config) as tie:
+            with opened_tie(config) if tie is None else nullcontext(tie) as opened:
                 for index, rank in enumerate(ranks):
-                    share, door = NodeShare(index, len(ranks), tie), (doors or {}).get(rank)
+                    share, door = NodeShare(index, len(ranks), opened), (doors or {}).get(rank)
                     engines._engines[rank] = EngineProcess.start(config, path, share, door)
         except BaseException:
             engines.stop()

@@ -14,11 +14,11 @@ COUNT_BYTES = 8
 
 
 class Lockstep:
-    """One replica's view. Used by one thread."""
+    """The view of one replica of a node, or of the node's `StepRelay`. Used by one thread."""
 
-    def __init__(self, tie: ReplicaTie, replica: int) -> None:
-        """Raises `OSError` when the memory cannot be had."""
-        self._bells, self._own = tie.bells, replica
+    def __init__(self, tie: ReplicaTie, member: int) -> None:
+        """`member` numbers the replicas of the node; the relay comes after them. Raises `OSError` without memory."""
+        self._bells, self._own = tie.bells, member
         size = len(tie.bells) * COUNT_BYTES
         os.ftruncate(tie.board, size)
         # An aligned count is stored whole: whoever reads sees the old one or the new one.
@@ -26,19 +26,37 @@ class Lockstep:
 
     @property
     def bell(self) -> int:
-        """A descriptor that is readable when another replica may have come ahead; see `hear`."""
+        """A descriptor that is readable when another may have come ahead; see `hear`."""
         return self._bells[self._own]
 
     @property
     def is_behind(self) -> bool:
-        """Whether another replica has begun a step that this one has not."""
-        return max(self._begun) > self._begun[self._own]
+        """Whether another has begun a step that this one has not."""
+        return self.newest > self.count
+
+    @property
+    def newest(self) -> int:
+        """The step that the one furthest ahead has begun."""
+        return max(self._begun)
+
+    @property
+    def count(self) -> int:
+        """The step that this one has come to."""
+        return self._begun[self._own]
+
+    @count.setter
+    def count(self, steps: int) -> None:
+        """Without a word to the others."""
+        self._begun[self._own] = steps
 
     def begin(self) -> None:
         """This replica's next step is on its way to its workers."""
-        self._begun[self._own] += 1
-        for replica, bell in enumerate(self._bells):
-            if replica != self._own:
+        self.count += 1
+        self.wake_others()
+
+    def wake_others(self) -> None:
+        for member, bell in enumerate(self._bells):
+            if member != self._own:
                 os.eventfd_write(bell, 1)
 
     def hear(self) -> None:

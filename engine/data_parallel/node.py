@@ -3,13 +3,16 @@
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paddock import __version__
 from paddock.engine.data_parallel.engines import Engines
+from paddock.engine.data_parallel.replica_tie import ReplicaTie, opened_tie, shares_experts
 from paddock.engine.data_parallel.replicas import DEFAULT_PORT, Replicas
-from paddock.engine.distributed.follower import Follower
+from paddock.engine.data_parallel.step_relay import StepRelay
+from paddock.engine.distributed.follower import Follower, Welcomed
 from paddock.engine.distributed.group_secret import required_secret
 from paddock.engine.distributed.messages import Join, rank_names
 from paddock.engine.distributed.shared_arguments import shared_arguments
@@ -23,10 +26,14 @@ if TYPE_CHECKING:
 class EngineCrew:
     """Implements `Crew`: engines that listen at this node's address towards the leader, and nowhere else."""
 
-    def __init__(self, config: "ServeConfig", shape: ModelShape, path: Path) -> None:
+    def __init__(self, config: "ServeConfig", shape: ModelShape, path: Path, opened: ExitStack) -> None:
+        """`opened` is closed when the node ends."""
+        self._opened = opened
         self._config, self._shape, self._path = config, shape, path
         self._ranks = Replicas.of(config).local
         self._doors: dict[int, socket.socket] = {}
+        self._tie: ReplicaTie | None = None
+        self._relay: StepRelay | None = None
 
     @property
     def name(self) -> str:
@@ -39,6 +46,8 @@ class EngineCrew:
     def join(self, leader: str) -> Join:
         host = local_address_towards(leader)
         self._doors = {rank: listening(host) for rank in self._ranks}
+        self._tie = self._opened.enter_context(opened_tie(self._config, self._ranks, host))
+        self._relay = StepRelay(self._tie) if self._tie else None
         return Join(
             self._ranks.start,
             None,
@@ -47,11 +56,23 @@ class EngineCrew:
             socket.gethostname(),
             os.getpid(),
             {rank: tcp(*door.getsockname()[:2]) for rank, door in self._doors.items()},
+            None if self._tie is None else self._tie.store,
         )
 
-    def start(self, leader: str) -> Engines:
+    @property
+    def needs_all(self) -> bool:
+        """Engines that share experts have to find each other when they start."""
+        return shares_experts(self._config)
+
+    @property
+    def relay(self) -> StepRelay | None:
         """See `Crew`."""
-        return Engines.start(self._config, self._path, self._ranks, self._doors)
+        return self._relay
+
+    def start(self, welcomed: Welcomed) -> Engines:
+        """See `Crew`."""
+        tie = self._tie and welcomed.store and self._tie.meeting_at(welcomed.store)
+        return Engines.start(self._config, self._path, self._ranks, self._doors, tie)
 
 
 def follow_head(
@@ -61,4 +82,6 @@ def follow_head(
     parallel = config.parallel
     assert parallel.data_parallel_address is not None, "checked with the replicas"
     place = parallel.data_parallel_address, parallel.data_parallel_rpc_port or DEFAULT_PORT
-    return Follower(EngineCrew(config, shape, path), place, required_secret(environ), drain_seconds).run()
+    secret = required_secret(environ)
+    with ExitStack() as opened:
+        return Follower(EngineCrew(config, shape, path, opened), place, secret, drain_seconds).run()

@@ -90,10 +90,11 @@ def _place_problems(config: "ServeConfig", replicas: Replicas) -> Iterator[str]:
 
 def _combination_problems(config: "ServeConfig", replicas: Replicas) -> Iterator[str]:
     parallel, size = config.parallel, config.parallel.data_parallel_size
-    if shares_experts(config) and (replicas.spans_nodes or len(replicas.local) < size):
+    if shares_experts(config) and not replicas.spans_nodes and len(replicas.local) < size:
         yield (
-            f"--enable-expert-parallel shares experts among all {size} replicas, and this command runs "
-            f"{len(replicas.local)} of them: run all in one command, on one node, or leave one of the flags out."
+            f"--enable-expert-parallel shares experts among all {size} replicas, which one node then serves: the others "
+            "run theirs with --headless and --data-parallel-address, without --data-parallel-rank and "
+            "--data-parallel-hybrid-lb."
         )
     if parallel.nnodes > 1:
         yield (

@@ -11,6 +11,7 @@ import msgspec
 import zmq
 
 from paddock import __version__
+from paddock.engine.data_parallel.step_relay import StepRelay
 from paddock.engine.distributed.messages import (
     Beat,
     Control,
@@ -56,8 +57,12 @@ class ControlHub:
         work_address: str,
         dead_child: Callable[[], str | None],
         objection: Objection = no_objection,
+        relay: StepRelay | None = None,
     ) -> None:
-        """`dead_child` says, in words, which process of this node's ranks has ended, if one has."""
+        """`dead_child` says, in words, which process of this node's ranks has ended, if one has.
+
+        With a `relay`, nodes hear of each other's steps through this hub.
+        """
         self._further_objection = objection
         self._socket = socket
         self._arguments = arguments
@@ -66,6 +71,12 @@ class ControlHub:
         self._members: dict[bytes, Member] = {}
         self._began = self._serving = self._closing = False
         self._next_beat = 0.0
+        self._relay = relay
+        self._store: tuple[str, int] | None = None
+        self._poller = zmq.Poller()
+        self._poller.register(socket, zmq.POLLIN)
+        if relay is not None:
+            self._poller.register(relay.bell, zmq.POLLIN)
         self._pauses = OwnPauses()
         self._raised = threading.Event()
         self.failure: str | None = None
@@ -88,9 +99,12 @@ class ControlHub:
         """All are there: from now on the loss of one ends the group."""
         self._began = True
 
-    def serve(self) -> None:
-        """The start is over: from now on three missed beats are a loss, and the members hear so at once."""
-        self._serving = True
+    def serve(self, store: tuple[str, int] | None = None) -> None:
+        """The start is over: from now on three missed beats are a loss, and the members hear so at once.
+
+        For `store` see `Beat`.
+        """
+        self._serving, self._store = True, store
         self._next_beat = 0.0
 
     def wait_for_cause(self, seconds: float) -> str | None:
@@ -119,9 +133,13 @@ class ControlHub:
         """All that has come: the beat of one may lie behind those of others."""
         patience = POLL_MILLISECONDS
         for _ in range(MOST_AT_A_TIME):
-            if not self._socket.poll(patience):
+            ready = dict(self._poller.poll(patience))
+            if not ready:
                 return
-            self._hear()
+            if self._socket in ready:
+                self._hear()
+            if self._relay is not None and self._relay.untold() is not None:
+                self._beat()
             patience = 0
 
     def _hear(self) -> None:
@@ -141,6 +159,8 @@ class ControlHub:
             self._lose(name, f"{member.join.name} has ended: {message.reason}")
         else:
             member.last_heard = time.monotonic()
+            if isinstance(message, Beat) and self._relay is not None and self._relay.heard(message.begun):
+                self._beat()
 
     def _meet(self, name: bytes, join: Join, known: Member | None) -> None:
         others = [member.join for other, member in self._members.items() if other != name]
@@ -176,7 +196,7 @@ class ControlHub:
             return
         if now >= self._next_beat:
             self._next_beat = now + BEAT_SECONDS
-            self._tell_all(Beat(self._serving))
+            self._beat()
         held_up = self._pauses.until(now)
         for name, member in list(self._members.items()):
             member.last_heard = min(member.last_heard + held_up, now)
@@ -197,6 +217,10 @@ class ControlHub:
             self.failure = reason
             os.write(self._alarm_out, b"!")
             self._raised.set()
+
+    def _beat(self) -> None:
+        begun = 0 if self._relay is None else self._relay.known
+        self._tell_all(Beat(self._serving, begun, self._store))
 
     def _tell_all(self, message: Control) -> None:
         for name in self._members:

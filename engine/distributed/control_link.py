@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 import zmq
 
+from paddock.engine.data_parallel.step_relay import StepRelay
 from paddock.engine.distributed.messages import (
     Beat,
     Control,
@@ -23,7 +24,8 @@ from paddock.engine.distributed.vitality import BEAT_SECONDS, PROGRESS_SECONDS, 
 logger = logging.getLogger(__name__)
 
 ATTEMPT_SECONDS = 5.0
-"""Between two tries to join: each looks the leader's name up anew, since its address changes with its pod."""
+"""Between two tries to join: each looks the leader's name up anew, since its address changes with its pod, and says again
+what a leader that was started again has not heard."""
 
 
 class RefusedError(RuntimeError):
@@ -41,10 +43,13 @@ class ControlLink:
         """`name` is unique in the group."""
         self._context, self._name, self._secret = context, name, secret
         self._socket: Socket | None = None
+        self._address = ""
         # A leader with another secret takes no notice at all, so that this is all that can be said.
         self._hint = "" if secret is None else " (it answers only to the same PADDOCK_GROUP_SECRET)"
         self._last_heard = self._next_beat = 0.0
         self._serving = False
+        self.store: tuple[str, int] | None = None
+        """See `Beat`."""
         self._pauses = OwnPauses()
 
     def join(
@@ -78,11 +83,15 @@ class ControlLink:
             logger.info("the leader's address is not known yet: %s", error)
             time.sleep(BEAT_SECONDS)
             return None
-        self.close()
-        self._socket = dealer(self._context, address, self._name, self._secret)
+        # One socket for each address: of two by the same name the leader keeps the one whose connection comes last, which
+        # may be the older one.
+        if address != self._address:
+            self.close()
+            self._address = address
+            self._socket = dealer(self._context, address, self._name, self._secret)
         self._send(join)
-        while time.monotonic() < deadline and not given_up():
-            message = self._receive(200)
+        while (left := deadline - time.monotonic()) > 0 and not given_up():
+            message = self._receive(min(200, int(1000 * left) + 1))
             if isinstance(message, Refused):
                 raise RefusedError(message.reason)
             if isinstance(message, Welcome):
@@ -90,22 +99,26 @@ class ControlLink:
                 return message
         return None
 
-    def watch(self, timeout_milliseconds: int = 250) -> Farewell | None:
+    def watch(self, timeout_milliseconds: int = 250, relay: StepRelay | None = None) -> Farewell | None:
         """Beat when it is time, and listen for a while; the leader's farewell if it came.
 
+        With a `relay`, a step that a replica of this node begins is told at once, and ends the listening.
         Raises `LeaderLostError` when the leader has been silent for too long.
         """
         now = time.monotonic()
-        if now >= self._next_beat:
+        has_news = relay is not None and relay.untold() is not None
+        if has_news or now >= self._next_beat:
             self._next_beat = now + BEAT_SECONDS
-            self._send(Beat())
-        message = self._receive(timeout_milliseconds)
+            self._send(Beat(begun=0 if relay is None else relay.known))
+        message = self._receive(timeout_milliseconds, relay)
         now = time.monotonic()
         self._last_heard = min(self._last_heard + self._pauses.until(now), now)
         if message is not None:
             self._last_heard = now
         if isinstance(message, Beat):
-            self._serving = message.serving
+            self._serving, self.store = message.serving, message.store
+            if relay is not None:
+                relay.heard(message.begun)
         elif isinstance(message, Farewell):
             return message
         if now - self._last_heard > silence_limit(self._serving):
@@ -125,9 +138,11 @@ class ControlLink:
         assert self._socket is not None, "join comes first"
         self._socket.send(encode(message), zmq.NOBLOCK)
 
-    def _receive(self, timeout_milliseconds: int) -> Control | None:
+    def _receive(self, timeout_milliseconds: int, relay: StepRelay | None = None) -> Control | None:
         assert self._socket is not None, "join comes first"
-        if not self._socket.poll(timeout_milliseconds):
+        listened = [self._socket] if relay is None else [self._socket, relay.bell]
+        ready, _, _ = zmq.select(listened, [], [], timeout_milliseconds / 1000)
+        if self._socket not in ready:
             return None
         frame = self._socket.recv()
         try:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,15 +12,13 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, ProcessGroupGloo, TCPStore
 
 from paddock.engine.data_parallel.replica_tie import ReplicaTie
-from paddock.engine.distributed.rendezvous import COLLECTIVE_TIMEOUT, CONNECT_SECONDS, backend_options
+from paddock.engine.distributed.rendezvous import COLLECTIVE_TIMEOUT, CONNECT_SECONDS, GLOO, backend_options
 from paddock.engine.distributed.topology import Topology
 from paddock.engine.distributed.vitality import SILENCE_SECONDS
 from paddock.engine.layers.expert_exchange import ExpertExchange, ExpertPeers
 from paddock.kernels.collective import SharedMemoryRanks, shared_memory_serves
 
 logger = logging.getLogger(__name__)
-
-LOOPBACK = "127.0.0.1"
 
 
 def join_experts(topology: Topology, rank: int, device: torch.device) -> ExpertExchange | None:
@@ -34,17 +31,16 @@ def join_experts(topology: Topology, rank: int, device: torch.device) -> ExpertE
         topology.tensor_rank(rank),
         topology.stage(rank),
     )
-    number, count = share.index * size + tensor_rank, share.count * size
+    replica, replicas = share.tie.first + share.index, share.tie.replicas
+    number, count = replica * size + tensor_rank, replicas * size
     if device.type == "cpu" and share.tie.experts and shared_memory_serves(count):
         peers: ExpertPeers = SharedMemoryRanks(share.tie.experts[stage], number, count)
         way = "shared memory"
     else:
         peers = ProcessGroupRanks(share.tie, stage, number, count, device)
         way = "sockets"
-    logger.info(
-        "replica %d, rank %d reaches the experts of other replicas through %s", share.index, rank, way
-    )
-    return ExpertExchange(peers, share.index, share.count, tensor_rank, size)
+    logger.info("replica %d, rank %d reaches the experts of other replicas through %s", replica, rank, way)
+    return ExpertExchange(peers, replica, replicas, tensor_rank, size)
 
 
 class ProcessGroupRanks:
@@ -61,7 +57,7 @@ class ProcessGroupRanks:
             self._group = nccl(store, rank, ranks, options)
         else:
             gloo = cast(Any, ProcessGroupGloo)
-            self._group = gloo(store, rank, ranks, backend_options("gloo", LOOPBACK))
+            self._group = gloo(store, rank, ranks, backend_options(GLOO, tie.host))
         self._ranks = ranks
 
     def all_reduce(self, x: torch.Tensor) -> None:
@@ -82,13 +78,12 @@ class ProcessGroupRanks:
 
 
 def _store(tie: ReplicaTie, leads: bool) -> TCPStore:
-    """At the socket that the first rank of the first replica listens at; the others find its port there."""
-    with socket.socket(fileno=os.dup(tie.store)) as listener:
-        return TCPStore(
-            LOOPBACK,
-            listener.getsockname()[1],
-            is_master=leads,
-            timeout=timedelta(seconds=CONNECT_SECONDS),
-            wait_for_workers=False,
-            master_listen_fd=listener.detach() if leads else None,
-        )
+    """At the socket that the first rank of the first replica listens at."""
+    assert tie.store is not None, "told before any rank is started"
+    return TCPStore(
+        *tie.store,
+        is_master=leads,
+        timeout=timedelta(seconds=CONNECT_SECONDS),
+        wait_for_workers=False,
+        master_listen_fd=os.dup(tie.listener) if leads and tie.listener is not None else None,
+    )

@@ -10,12 +10,14 @@ import signal
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import zmq
 
 from paddock import __version__
+from paddock.engine.data_parallel.step_relay import StepRelay
 from paddock.engine.distributed.control_link import ControlLink, LeaderLostError, RefusedError
 from paddock.engine.distributed.group_secret import group_secret
 from paddock.engine.distributed.messages import Join
@@ -45,6 +47,16 @@ class Children(Protocol):
         """Until all have ended; those that have not within `timeout` seconds are killed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Welcomed:
+    """What a node knows when it starts its crew."""
+
+    leader: str
+    """The leader's IP address."""
+    store: tuple[str, int] | None
+    """See `Beat`."""
+
+
 class Crew(Protocol):
     """What a node runs for its leader."""
 
@@ -59,8 +71,16 @@ class Crew(Protocol):
     def join(self, leader: str) -> Join:
         """What the leader, at this IP address, is told. Called once."""
 
-    def start(self, leader: str) -> Children:
-        """The leader has taken the node in. Raises `OSError` when no process can be started."""
+    @property
+    def needs_all(self) -> bool:
+        """Whether it is started when all nodes are there, rather than as soon as the leader takes this one in."""
+
+    @property
+    def relay(self) -> StepRelay | None:
+        """How its steps and those of other nodes are told; asked for after `join`."""
+
+    def start(self, welcomed: Welcomed) -> Children:
+        """Raises `OSError` when no process can be started."""
 
 
 class Follower:
@@ -125,16 +145,29 @@ class Follower:
         if self._link.join(self._locate, join, patience, self._is_told_to_stop) is None:
             return 0
         logger.info("the leader at %s takes %s in", self._leader, self._crew.name)
-        children = self._crew.start(self._leader)
+        if self._crew.needs_all and (status := self._wait_for_all()) is not None:
+            return status
+        children = self._crew.start(Welcomed(self._leader, self._link.store))
         try:
             return self._attend(children)
         finally:
             children.stop(PARTING_SECONDS)
 
+    def _wait_for_all(self) -> int | None:
+        """Until the leader says that all nodes are there; the exit status when that does not come to be."""
+        while self._link.store is None:
+            farewell = self._link.watch()
+            if farewell is not None:
+                return self._part(farewell.reason)
+            if self._stop_asked is not None:
+                self._link.part("it was told to stop")
+                return 0
+        return None
+
     def _attend(self, children: Children) -> int:
         """Until the leader, a child or the patience ends."""
         while True:
-            farewell = self._link.watch()
+            farewell = self._link.watch(relay=self._crew.relay)
             if farewell is not None:
                 return self._part(farewell.reason)
             dead = children.failure()
@@ -182,8 +215,18 @@ class RankCrew:
             os.getpid(),
         )
 
-    def start(self, leader: str) -> RankChildren:
+    @property
+    def needs_all(self) -> bool:
+        """Ranks wait for each other by themselves."""
+        return False
+
+    @property
+    def relay(self) -> None:
+        """All ranks get the same orders."""
+
+    def start(self, welcomed: Welcomed) -> RankChildren:
         """See `Crew`."""
+        leader = welcomed.leader
         control = tcp(leader, self._config.parallel.master_port)
         call = RankCall(control, local_address_towards(leader), self._path, self._config, self._secret)
         return RankChildren(call, self._topology.local_ranks)

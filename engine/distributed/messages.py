@@ -32,6 +32,8 @@ class Join(Message):
     pid: int
     engines: dict[int, str] = {}
     """Of a node that runs data-parallel engines for another's API servers: their addresses, by data-parallel rank."""
+    store: tuple[str, int] | None = None
+    """Of the node of the first of replicas that share experts: where the ranks of all find each other."""
 
     @property
     def name(self) -> str:
@@ -59,10 +61,14 @@ class Refused(Message):
 
 
 class Beat(Message):
-    """Both ways, each second."""
+    """Both ways, each second, and at once when there is news."""
 
     serving: bool = False
     """From the leader: whether the group serves. While it starts, silence is borne longer: imports hold threads up."""
+    begun: int = 0
+    """Between nodes of replicas that share experts: the newest step that any of them is known to have begun."""
+    store: tuple[str, int] | None = None
+    """From the leader of these: where their ranks find each other, once all nodes are there."""
 
 
 class Farewell(Message):

@@ -25,6 +25,10 @@ COLLECTIVE_TIMEOUT = timedelta(days=7)
 """None of torch's: a member that hangs is found out by the control link, which ends the process in the collective."""
 
 
+GLOO = "gloo_at_an_address"
+"""The name of gloo that obeys its options; torch's own takes whatever address the machine's name resolves to."""
+
+
 @dataclass(frozen=True)
 class StoreAddress:
     """Where rank 0 keeps what the ranks need to find each other."""
@@ -70,7 +74,7 @@ def take_seat(
         wait_for_workers=False,
         master_listen_fd=None if listener is None else listener.detach(),
     )
-    backend = "nccl" if device_type == "cuda" else "gloo"
+    backend = "nccl" if device_type == "cuda" else _gloo()
     device = torch.device("cuda", topology.local_index(rank)) if backend == "nccl" else None
     dist.init_process_group(
         backend,
@@ -155,9 +159,20 @@ def _tensor_group(topology: Topology, rank: int, backend: str, own_host: str) ->
     return own
 
 
+def _gloo() -> str:
+    """The name of the backend, registered with torch."""
+
+    def make(group: Any, options: Any) -> Any:
+        return cast(Any, ProcessGroupGloo)(group.store, group.group_rank, group.group_size, options)
+
+    if not hasattr(dist.Backend, GLOO.upper()):
+        dist.Backend.register_backend(GLOO, make, extended_api=True, devices=["cpu"])
+    return GLOO
+
+
 def backend_options(backend: str, own_host: str) -> Any | None:
-    """Gloo listens at one address; left alone it takes whatever the machine's name resolves to."""
-    if backend != "gloo":
+    """Gloo listens at `own_host` alone."""
+    if backend != GLOO:
         return None
     options = cast(Any, ProcessGroupGloo)._Options()
     options._timeout = COLLECTIVE_TIMEOUT

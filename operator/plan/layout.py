@@ -94,12 +94,6 @@ def _of_engines(config: ServeConfig, wanted: int | None, devices: int, resource:
 
 def _check_engines_of_a_pod(config: ServeConfig, nodes: int, local: int) -> None:
     """What the server would refuse when it starts."""
-    if config.parallel.enable_expert_parallel and nodes > 1:
-        raise _refusal(
-            f"spec.parallel.enableExpertParallel: engines that share experts run in one pod, and dataParallelSize "
-            f"{config.parallel.data_parallel_size} is dealt out to {nodes}: leave spec.nodes out and give the pod devices "
-            "for all engines, or leave enableExpertParallel out"
-        )
     loaders = config.parallel.max_parallel_loading_workers
     if loaders is not None and local > 1:
         raise _refusal(

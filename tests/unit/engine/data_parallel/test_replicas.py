@@ -84,7 +84,7 @@ def test_each_command_knows_its_replicas(given, local, served, spans_nodes):
         ),
         (
             {"data_parallel_size": 2, "headless": True, "enable_expert_parallel": True},
-            "shares experts among all 2 replicas",
+            "needs --data-parallel-address",
         ),
         (
             {"data_parallel_size": 2, "max_parallel_loading_workers": 1},

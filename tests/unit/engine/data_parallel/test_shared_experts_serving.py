@@ -8,6 +8,7 @@ import httpx
 import psutil
 import pytest
 from model_families import make_model, save_model
+from nodes import ENDS_WITHIN_SECONDS, Nodes, Stream, are_gone, below, check_end
 from serving import Serve
 from waiting import until
 
@@ -18,7 +19,6 @@ FLAGS = (
     *("--dtype", "float32", "--max-model-len", "512"),
 )
 PROMPTS = [[3, 4, 5, 6], [9] * 40, [7], list(range(20))]
-ENDS_WITHIN_SECONDS = 10
 IDLE_SECONDS = 5
 
 
@@ -50,13 +50,24 @@ def expected(model, prompt):
 
 
 def everyone(serve):
-    root = psutil.Process(serve.process.pid)
-    return [root, *root.children(recursive=True)]
+    return [psutil.Process(serve.process.pid), *below(serve.process.pid)]
 
 
-def ranks_or_engines(serve, module):
-    found = [each for each in everyone(serve) if f"paddock.engine.{module}" in each.cmdline()]
+def ranks_or_engines(processes, module):
+    found = [each for each in processes if f"paddock.engine.{module}" in each.cmdline()]
     return sorted(found, key=lambda each: each.pid)
+
+
+def check_answers(serve, model):
+    for prompt in PROMPTS:
+        [choice] = ask(serve, prompt).json()["choices"]
+        assert choice["token_ids"] == expected(model, prompt)
+
+
+def check_rest(processes):
+    before = {each: cpu_seconds(each) for each in processes}
+    time.sleep(IDLE_SECONDS)  # what is measured
+    assert max(cpu_seconds(each) - before[each] for each in processes) < 0.02 * IDLE_SECONDS
 
 
 def cpu_seconds(process):
@@ -72,14 +83,8 @@ def cpu_seconds(process):
 def test_replicas_answer_as_generate_does_and_then_rest(checkpoint, tmp_path, flags):
     path, model = checkpoint
     with Serve(tmp_path / "log", *FLAGS, *flags, model=path) as serve:
-        for prompt in PROMPTS:
-            [choice] = ask(serve, prompt).json()["choices"]
-            assert choice["token_ids"] == expected(model, prompt)
-
-        before = {each: cpu_seconds(each) for each in everyone(serve)}
-        time.sleep(IDLE_SECONDS)  # what is measured
-        engines = [each for each in before if each.pid != serve.process.pid]
-        assert max(cpu_seconds(each) - before[each] for each in engines) < 0.02 * IDLE_SECONDS
+        check_answers(serve, model)
+        check_rest(below(serve.process.pid))
 
         serve.signal(signal.SIGTERM)
         assert serve.wait() == 0
@@ -116,17 +121,71 @@ def test_when_one_is_lost_every_caller_is_told_and_all_end(
         until(
             lambda: serve.metric("vllm:num_requests_running") == 2, seconds=30, what="both to run", every=0.02
         )
-        ranks_or_engines(serve, module)[-1].send_signal(number)
+        ranks_or_engines(processes, module)[-1].send_signal(number)
 
         until(lambda: not serve.is_healthy(), seconds=ENDS_WITHIN_SECONDS, what="/health to fail")
         assert serve.wait(ENDS_WITHIN_SECONDS) == 1
         for each in streams:
             each.join(ENDS_WITHIN_SECONDS)
         assert [words in text for text in texts] == [True] * 4, texts
-        until(
-            lambda: (
-                not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes)
-            ),
-            seconds=ENDS_WITHIN_SECONDS,
-            what="every process to be gone",
-        )
+        until(lambda: are_gone(processes), seconds=ENDS_WITHIN_SECONDS, what="every process to be gone")
+
+
+@pytest.fixture
+def nodes(checkpoint, tmp_path):
+    made = []
+
+    def make(*flags):
+        made.append(Nodes(tmp_path, *FLAGS, *flags, model=checkpoint[0]))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.mark.parametrize(
+    "flags", [(), ("--tensor-parallel-size", "2")], ids=["a rank each", "two ranks each"]
+)
+def test_replicas_of_two_nodes_answer_as_generate_does_rest_and_stop(checkpoint, nodes, flags):
+    group = nodes(*flags)
+    follower, _ = group.follower()
+    with group.leader() as serve:
+        check_answers(serve, checkpoint[1])
+        processes = below(serve.process.pid, follower.pid)
+        check_rest([psutil.Process(follower.pid), *processes])
+
+        follower.terminate()
+        check_answers(serve, checkpoint[1])
+        serve.signal(signal.SIGTERM)
+
+        assert serve.wait() == 0
+        assert follower.wait(ENDS_WITHIN_SECONDS) == 0
+        assert are_gone(processes)
+
+
+@pytest.mark.parametrize(
+    ("where", "module", "number", "words"),
+    [
+        ("there", "core_process", signal.SIGKILL, "data-parallel rank 1: the engine process was killed"),
+        ("there", "distributed.rank_process", signal.SIGSTOP, "has not been heard for"),
+        ("here", "core_process", signal.SIGKILL, "data-parallel rank 0: the engine process was killed"),
+    ],
+    ids=["an engine killed", "a rank stopped", "an engine beside the API killed"],
+)
+def test_when_an_engine_of_one_node_is_lost_both_nodes_end(nodes, where, module, number, words):
+    group = nodes()
+    follower, log = group.follower()
+    with group.leader() as serve:
+        processes = below(serve.process.pid, follower.pid)
+        stream = Stream(serve, {"prompt": [3, 4, 5], "max_tokens": 500, "ignore_eos": True})
+        stream.start()
+        assert stream.started.wait(60)
+
+        node = follower if where == "there" else serve.process
+        [victim] = ranks_or_engines(below(node.pid), module)
+        victim.send_signal(number)
+
+        check_end(serve, stream, processes, words)
+        assert follower.wait(ENDS_WITHIN_SECONDS) == 1
+    assert "ends: " in log.read_text()

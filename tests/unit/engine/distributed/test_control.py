@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from itertools import permutations
 
 import pytest
 import zmq
@@ -10,7 +11,7 @@ from serving import free_port
 from waiting import until
 
 from paddock import __version__
-from paddock.engine.distributed import vitality
+from paddock.engine.distributed import control_link, vitality
 from paddock.engine.distributed.control_hub import ControlHub
 from paddock.engine.distributed.control_link import ControlLink, LeaderLostError, RefusedError
 from paddock.engine.distributed.messages import Join, Welcome
@@ -18,6 +19,10 @@ from paddock.engine.distributed.sockets import router, tcp
 
 SECRET = "a secret of the group"
 ARGUMENTS = {"--max-model-len": "256", "--dtype": '"float32"'}
+
+
+THREE_MINUTES = int(180 / control_link.ATTEMPT_SECONDS)
+"""As many attempts as a member makes in that time."""
 
 
 def join_of(rank=1, arguments=ARGUMENTS, version=__version__, pid=77):
@@ -85,6 +90,48 @@ def test_a_member_may_come_long_before_its_leader(group):
     waiting.join(20)
 
     assert answers == [Welcome("tcp://work")]
+
+
+def test_a_member_that_has_tried_for_long_is_heard_by_the_leader_that_comes_at_last(group, monkeypatch):
+    monkeypatch.setattr(control_link, "ATTEMPT_SECONDS", 0.02)
+    link, attempts = group.link(), []
+
+    def locate():
+        attempts.append(group.address)
+        return group.address
+
+    waiting = threading.Thread(target=lambda: link.join(locate, join_of(), 60, lambda: False))
+    waiting.start()
+    until(lambda: len(attempts) > THREE_MINUTES, seconds=30, what="all these attempts", every=0.01)
+    hub = group.lead()
+    waiting.join(20)
+    hub.begin()
+    hub.serve()
+
+    def heard():
+        return [member.last_heard for member in hub._members.values()]
+
+    [joined] = heard()
+    with group.beating(link) as ended:
+        until(lambda: heard() > [joined + 0.5], seconds=10, what="beats")
+        assert (hub.failure, ended) == (None, [])
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_members_and_their_leader_may_come_in_any_order(group, order):
+    links = {rank: group.link(f"rank-{rank}") for rank in range(1, 4)}
+    answers = {}
+
+    def come(rank):
+        answers[rank] = group.join(links[rank], join_of(rank=rank, pid=rank))
+
+    threads = [threading.Thread(target=come, args=(rank,)) for rank in order if rank]
+    for rank in order:
+        threads.pop(0).start() if rank else group.lead()
+    until(lambda: len(answers) == 3, seconds=20, what="all to be welcome", every=0.01)
+
+    assert list(answers.values()) == [Welcome("tcp://work")] * 3
+    assert {join.rank for join in group.hub.joined} == {1, 2, 3}
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,13 @@
 """`paddock serve` over several ranks, on one node and on two that meet on loopback: answers, and every way to die."""
 
-import json
-import os
 import signal
 import subprocess
 import sys
-import threading
 
 import httpx
-import psutil
 import pytest
-from serving import ROOT, TINY_MODEL, Serve, failed_start, free_port
+from nodes import ENDS_WITHIN_SECONDS, Nodes, Stream, are_gone, below, check_end
+from serving import TINY_MODEL, Serve, failed_start, free_port
 from waiting import until
 
 pytestmark = pytest.mark.timeout(240)
@@ -18,11 +15,10 @@ pytestmark = pytest.mark.timeout(240)
 SMALL = ("--max-model-len", "256", "--dtype", "float32")
 PAIR = ("--tensor-parallel-size", "2", *SMALL)
 STAGES = ("--pipeline-parallel-size", "2", *SMALL)
+LOOPBACK, LEADER = "127.0.0.1", "127.0.0.2"
 QUESTION = {"model": str(TINY_MODEL), "prompt": "The capital of France", "max_tokens": 3, "temperature": 0}
-LONG = {**QUESTION, "max_tokens": 240, "ignore_eos": True, "stream": True}
+LONG = {**QUESTION, "max_tokens": 240, "ignore_eos": True}
 KILLED, SILENT = "was killed (SIGKILL)", "has not been heard for"
-ENDS_WITHIN_SECONDS = 10
-"""What the group promises."""
 
 
 def ask(server):
@@ -32,39 +28,9 @@ def ask(server):
 def ranks_below(pid):
     """The processes of ranks among the descendants, in the order of their start."""
     found = [
-        each
-        for each in psutil.Process(pid).children(recursive=True)
-        if "paddock.engine.distributed.rank_process" in " ".join(each.cmdline())
+        each for each in below(pid) if "paddock.engine.distributed.rank_process" in " ".join(each.cmdline())
     ]
     return sorted(found, key=lambda each: each.pid)
-
-
-def are_gone(processes):
-    return not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes)
-
-
-class Stream(threading.Thread):
-    """A long answer being read; `error` is the error event that ended it."""
-
-    def __init__(self, server):
-        super().__init__(daemon=True)
-        self.url, self.started, self.error = server.url, threading.Event(), None
-
-    def run(self):
-        with httpx.stream("POST", self.url + "/v1/completions", json=LONG, timeout=60) as reply:
-            for line in reply.iter_lines():
-                if line.startswith("data: {"):
-                    self.started.set()
-                    self.error = json.loads(line[6:]).get("error", self.error)
-
-
-def check_end(server, stream, processes, words):
-    """The stream ends with the reason, health says no, and nobody is left."""
-    until(lambda: not server.is_healthy(), seconds=ENDS_WITHIN_SECONDS, what="/health to fail")
-    assert server.wait(ENDS_WITHIN_SECONDS) == 1
-    stream.join(ENDS_WITHIN_SECONDS)
-    assert words in stream.error["message"]
-    until(lambda: are_gone(processes), seconds=ENDS_WITHIN_SECONDS, what="every process to be gone")
 
 
 @pytest.mark.parametrize(
@@ -80,8 +46,8 @@ def check_end(server, stream, processes, words):
 def test_two_ranks_answer_and_end_together_when_one_is(tmp_path, flags, number, victim, words):
     with Serve(tmp_path / "log", *flags) as server:
         assert ask(server) == " is Paris."
-        processes = psutil.Process(server.process.pid).children(recursive=True)
-        stream = Stream(server)
+        processes = below(server.process.pid)
+        stream = Stream(server, LONG)
         stream.start()
         assert stream.started.wait(60)
 
@@ -95,7 +61,7 @@ def test_stages_in_processes_answer_and_stop_cleanly(tmp_path):
     log, one_at_a_time = tmp_path / "log", ("--max-parallel-loading-workers", "1")
     with Serve(log, *STAGES, *one_at_a_time) as server:
         assert loads(log) == ["begin", "end"] * 2
-        processes = psutil.Process(server.process.pid).children(recursive=True)
+        processes = below(server.process.pid)
         assert ask(server) == " is Paris."
 
         server.signal(signal.SIGTERM)
@@ -110,36 +76,17 @@ def loads(log):
     return [word for line in log.read_text().splitlines() for mark, word in marks.items() if mark in line]
 
 
-class Nodes:
-    """Two nodes of one group on loopback."""
-
-    def __init__(self, folder):
-        self.folder, self.followers, self.sizes = folder, [], PAIR
-        self.environ = {"PADDOCK_GROUP_SECRET": "for these tests only", "OMP_NUM_THREADS": "1"}
-        self.flags = ("--nnodes", "2", "--master-addr", "127.0.0.1", "--master-port", str(free_port()))
-
-    def leader(self):
-        return Serve(self.folder / "leader", *self.sizes, *self.flags, environ=self.environ)
-
-    def follower(self, *flags):
-        command = [sys.executable, "-m", "paddock.server", "serve", str(TINY_MODEL), *self.sizes, *self.flags]
-        command += ["--num-gpu-blocks-override", "512", "--node-rank", "1", "--headless", *flags]
-        log = self.folder / f"follower {len(self.followers)}"
-        with log.open("w") as output:
-            made = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, **self.environ}
-            )
-        self.followers.append(made)
-        return made, log
-
-
 @pytest.fixture
 def nodes(tmp_path):
-    made = Nodes(tmp_path)
+    made = Nodes(tmp_path, *PAIR, address=LEADER)
     yield made
-    for follower in made.followers:
-        follower.kill()
-        follower.wait()
+    made.close()
+
+
+def listening(processes):
+    """The addresses at which any of them does."""
+    sockets = [each for process in processes for each in process.net_connections("tcp")]
+    return {each.laddr.ip for each in sockets if each.status == "LISTEN"}
 
 
 def test_a_follower_waits_for_its_leader_and_both_stop_cleanly(nodes):
@@ -147,15 +94,9 @@ def test_a_follower_waits_for_its_leader_and_both_stop_cleanly(nodes):
     until(lambda: "arguments:" in log.read_text(), seconds=60, what="the follower to be up")
     with nodes.leader() as server:
         assert ask(server) == " is Paris."
-        everyone = psutil.Process(server.process.pid).children(recursive=True)
-        everyone += psutil.Process(follower.pid).children(recursive=True)
-        listening = [
-            connection.laddr.ip
-            for each in everyone
-            for connection in each.net_connections("tcp")
-            if connection.status == "LISTEN"
-        ]
-        assert set(listening) == {"127.0.0.1"}
+        everyone = below(server.process.pid, follower.pid)
+        assert listening(everyone) == {LEADER, LOOPBACK}
+        assert listening(below(server.process.pid)) == {LEADER}
 
         # Kubernetes tells all pods at once; the follower goes on for the leader's drain.
         follower.terminate()
@@ -185,9 +126,8 @@ def test_a_leader_refuses_a_wrong_follower_takes_a_right_one_and_falls_with_it(n
         follower, _ = nodes.follower()
         leader.wait_until_ready()
         assert ask(leader) == " is Paris."
-        everyone = psutil.Process(leader.process.pid).children(recursive=True)
-        everyone += psutil.Process(follower.pid).children(recursive=True)
-        stream = Stream(leader)
+        everyone = below(leader.process.pid, follower.pid)
+        stream = Stream(leader, LONG)
         stream.start()
         assert stream.started.wait(60)
 
@@ -204,7 +144,7 @@ def test_a_leader_refuses_a_wrong_follower_takes_a_right_one_and_falls_with_it(n
 def test_a_follower_whose_leader_vanishes_ends_as_a_failure(nodes):
     follower, log = nodes.follower()
     with nodes.leader() as server:
-        everyone = psutil.Process(follower.pid).children(recursive=True)
+        everyone = below(follower.pid)
 
         server.process.kill()
 
@@ -254,4 +194,4 @@ def test_an_outside_launcher_may_start_the_ranks(tmp_path, nodes):
 
         ranks_below(server.process.pid)[1].kill()
 
-        assert server.wait(30) != 0
+        assert server.wait() != 0

@@ -56,6 +56,7 @@ LOCAL, HYBRID = {"data_parallel_size_local": 2}, {"data_parallel_hybrid_lb": Tru
     [
         ({}, {}, Layout(1, 4, 4)),
         ({}, {"nodes": 2}, Layout(2, 2, 2)),
+        ({"enable_expert_parallel": True}, {"template": gpus(2)}, Layout(2, 2, 2)),
         (LOCAL, {}, Layout(2, 2, 2)),
         ({}, {"template": gpus(1)}, Layout(4, 1, 1)),
         ({"tensor_parallel_size": 2}, {"template": gpus(4)}, Layout(2, 4, 2)),
@@ -90,11 +91,6 @@ def test_four_engines_stay_whole_in_equal_pods(
             {"data_parallel_size": 4, "data_parallel_size_local": 4},
             {"template": gpus(2)},
             "nvidia.com/gpu 2 is too little",
-        ),
-        (
-            {"data_parallel_size": 4, "enable_expert_parallel": True},
-            {"template": gpus(2)},
-            "engines that share experts run in one pod, and dataParallelSize 4 is dealt out to 2",
         ),
         (HYBRID | {"data_parallel_size_local": 1}, {}, "needs dataParallelSize above 1"),
         (
@@ -193,6 +189,27 @@ def test_members_may_talk_to_each_other_and_one_at_a_time_may_be_evicted(make_bl
     member = {"podSelector": {"matchLabels": {"paddock.dev/service": "qwen3"}}}
     assert named["NetworkPolicy", "qwen3-pods"]["ingress"] == [{"from": [member]}]
     assert named["PodDisruptionBudget", "qwen3-pods"]["maxUnavailable"] == 1
+
+
+def test_the_operator_may_ask_followers_too_how_far_their_download_is(make_blueprint: Blueprints) -> None:
+    blueprint = make_blueprint(model={"uri": "hf://team/model"})
+    isolation = Isolation(operator_namespace="paddock-system")
+    objects = companions(
+        dataclasses.replace(blueprint, layout=Layout(2, 1)), Snapshot(blueprint.service), isolation
+    )
+    [_, members] = [body for body in objects if body["kind"] == "NetworkPolicy"]
+    [_, operator] = members["spec"]["ingress"]
+    assert operator["ports"] == [{"port": "http", "protocol": "TCP"}]
+    assert [peer["podSelector"]["matchLabels"] for peer in operator["from"]] == [
+        {"app.kubernetes.io/name": "paddock-operator"}
+    ]
+
+
+def test_the_pods_own_account_pulls_images_by_the_operators_secrets(make_blueprint: Blueprints) -> None:
+    blueprint = make_blueprint()
+    objects = companions(blueprint, Snapshot(blueprint.service), Isolation(pull_secrets=("mirror", "spare")))
+    [account] = [body for body in objects if body["kind"] == "ServiceAccount"]
+    assert account["imagePullSecrets"] == [{"name": "mirror"}, {"name": "spare"}]
 
 
 def test_the_operator_is_let_in_beside_the_named_clients(make_blueprint: Blueprints) -> None:
