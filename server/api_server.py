@@ -28,8 +28,8 @@ from paddock.server.metric_table import hidden_names
 from paddock.server.metrics import Metrics
 from paddock.server.responses.store import ResponseStore
 from paddock.server.serving import Serving
-from paddock.server.startup import Assets, StartError, Timeouts
-from paddock.server.stats_log import follow_stats
+from paddock.server.startup import Assets, StartError, Timeouts, outputs_per_turn, step_sizes_interval
+from paddock.server.stats_log import follow_stats, follow_step_sizes
 from paddock.server.tls import Tls
 from paddock.server.tracing.export import open_export
 
@@ -81,6 +81,7 @@ class ApiServer:
             self._timeouts.step,
             silence_timeout_seconds=self._timeouts.silence,
             first_turn=place.index,
+            chunk=outputs_per_turn(os.environ),
         )
         self._client.on_failure = self._on_engine_failure
         self._export = open_export(config.observability, os.environ)
@@ -152,7 +153,7 @@ class ApiServer:
             await self._followed.catch_up()
         async with contextlib.AsyncExitStack() as stack:
             self._in_background(stack)
-            await self._http.serve(sockets=[self._listener])
+            await self._http.serve_on(self._listener)
 
     def _in_background(self, stack: contextlib.AsyncExitStack) -> None:
         """Start what goes on beside the requests, until the stack ends."""
@@ -163,6 +164,9 @@ class ApiServer:
             jobs.append(self._followed.keep())
         if self._place.is_first:
             jobs.append(follow_stats(self._metrics, not self._config.service.disable_log_stats))
+            interval = step_sizes_interval(os.environ)
+            if interval is not None:
+                jobs.append(follow_step_sizes(self._metrics, interval))
         for job in jobs:
             stack.callback(asyncio.create_task(job).cancel)
         if self._export is not None:

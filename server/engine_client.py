@@ -13,6 +13,7 @@ from paddock.server.engine_link import RETRY_AFTER_SECONDS, EngineLink
 from paddock.server.errors import ApiError, unavailable
 from paddock.server.generation.stream import Generation
 from paddock.server.metrics import Metrics
+from paddock.server.step_feed import DEFAULT_CHUNK
 
 logger = logging.getLogger("paddock.server.engine")
 HEARTBEAT_TIMEOUT_SECONDS = 10.0
@@ -31,14 +32,15 @@ class EngineClient:
         step_timeout_seconds: float,
         silence_timeout_seconds: float = HEARTBEAT_TIMEOUT_SECONDS,
         first_turn: int = 0,
+        chunk: int = DEFAULT_CHUNK,
     ) -> None:
         """`addresses` of the engines by data-parallel rank. `first_turn` differs among servers of the same engines, so
-        that not all of them begin with the same one."""
+        that not all of them begin with the same one. At a turn of the loop `chunk` outputs of an engine are handed out."""
         self._step_timeout = step_timeout_seconds
         self._silence_timeout = silence_timeout_seconds
         self.links: dict[int, EngineLink] = {}
         for rank, address in addresses.items():
-            self.links[rank] = EngineLink(address, metrics.of_engine(rank), partial(self._lose, rank))
+            self.links[rank] = EngineLink(address, metrics.of_engine(rank), partial(self._lose, rank), chunk)
         self._in_turn = list(self.links.values())
         self.adapters = Adapters(self._in_turn)
         self._turn = first_turn

@@ -18,10 +18,12 @@ from paddock.engine.messages import (
     AdapterAnswer,
     Adapters,
     CallWorkers,
+    EngineStats,
     Heartbeat,
     Hello,
     LoadAdapter,
     Ready,
+    RequestOutput,
     RequestRefused,
     Sleep,
     SleepState,
@@ -37,6 +39,7 @@ from paddock.engine.messages import (
 from paddock.server.errors import ApiError, unavailable
 from paddock.server.generation.stream import EndReason, Generation, Sequence
 from paddock.server.metrics import Metrics
+from paddock.server.step_feed import DEFAULT_CHUNK, StepFeed
 
 T = TypeVar("T")
 
@@ -49,12 +52,15 @@ class EngineLink:
     """Owns one DEALER socket; made and used on one running event loop. All methods but `connect` return at once.
 
     The socket's descriptor is watched directly: a frame with the outputs of a whole step is read and handed out
-    in one pass, without a task switch per token.
+    without a task switch per token, `chunk` of them at each turn of the loop.
     """
 
-    def __init__(self, address: str, metrics: Metrics, on_failure: Callable[[str], None]) -> None:
+    def __init__(
+        self, address: str, metrics: Metrics, on_failure: Callable[[str], None], chunk: int = DEFAULT_CHUNK
+    ) -> None:
         """`metrics` are this engine's. `on_failure` hears why the engine is lost, at most once."""
         self.metrics = metrics
+        self._feed = StepFeed(self._hand_out, self._end_step, chunk)
         self._on_failure = on_failure
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
@@ -94,7 +100,8 @@ class EngineLink:
         return self.ready
 
     def give_up(self) -> None:
-        """Whatever is waited for from this engine will not come."""
+        """Whatever is waited for from this engine will not come; what has come is the callers'."""
+        self._feed.flush()
         self._is_over = True
         self._ready_event.set()
         awaited: Iterable[asyncio.Future[Any]] = (*self._changing, *self._calling, *self._dozing)
@@ -205,7 +212,7 @@ class EngineLink:
 
     def _dispatch(self, message: ToServer) -> None:
         if isinstance(message, StepOutputs):
-            self._hand_out(message)
+            self._take_step(message)
         elif isinstance(message, Heartbeat):
             self._step_age = message.step_age_seconds
         elif isinstance(message, RequestRefused):
@@ -231,23 +238,27 @@ class EngineLink:
     def _know(self, adapters: list[Adapter]) -> None:
         self.adapters = {adapter.name: adapter for adapter in adapters}
 
-    def _hand_out(self, message: StepOutputs) -> None:
-        now = time.time()
+    def _take_step(self, step: StepOutputs) -> None:
         self._step_age = 0.0
-        sequences, metrics, stats = self._sequences, self.metrics, message.stats
-        for output in message.outputs:
-            sequence = sequences.get(output.request_id)
-            if sequence is None:  # aborted while the output was on its way
-                continue
-            if output.finish_reason is not None:
-                del sequences[output.request_id]
-            metrics.observe_output(sequence, output, now)
-            if output.spent is not None:
-                sequence.spent = output.spent
-            sequence.generation.put(sequence.index, output)
-        metrics.observe_step(stats)
+        self._feed.put(step, time.time())
+
+    def _hand_out(self, output: RequestOutput, now: float) -> None:
+        """`now` is when its step was read."""
+        sequence = self._sequences.get(output.request_id)
+        if sequence is None:  # aborted while the output was on its way
+            return
+        if output.finish_reason is not None:
+            del self._sequences[output.request_id]
+        self.metrics.observe_output(sequence, output, now)
+        if output.spent is not None:
+            sequence.spent = output.spent
+        sequence.generation.put(sequence.index, output)
+
+    def _end_step(self, stats: EngineStats) -> None:
+        """After the last of its outputs."""
+        self.metrics.observe_step(stats)
         self._num_waiting = stats.num_waiting
-        self._others = max(0, stats.num_running + stats.num_waiting - len(sequences))
+        self._others = max(0, stats.num_running + stats.num_waiting - len(self._sequences))
 
     def _refuse(self, refusal: RequestRefused) -> None:
         sequence = self._sequences.pop(refusal.request_id, None)

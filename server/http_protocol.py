@@ -5,17 +5,19 @@ import enum
 import logging
 from asyncio import TimerHandle
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from starlette.types import ASGIApp
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from paddock.engine.config import FrontendConfig
 from paddock.server.errors import ApiError
 from paddock.server.middleware.late import RefuseLate
+from paddock.server.turnstile import Turnstile
 
 logger = logging.getLogger("uvicorn.error")
 LINGER_SECONDS = 2.0
@@ -47,6 +49,7 @@ class HttpConfig(Config):
     def __init__(self, app: ASGIApp, limits: Limits, **settings: Any) -> None:
         super().__init__(app, http=HttpProtocol, **settings)
         self.limits = limits
+        self.turnstile = Turnstile()
         self.is_leaving = False
         """Whether the order to end has come: what connects now is late."""
 
@@ -148,6 +151,14 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._answered_at = self.loop.time()
         super().on_response_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+        """What may bring the model work begins in its turn, all else at once."""
+        begin = partial(super()._start_asgi_task, cycle, app)  # type: ignore[arg-type]
+        if cycle.scope["method"] == "POST":
+            self._settings.turnstile.enter(begin)
+        else:
+            begin()
 
     def may_bring_work(self, seconds: float) -> bool:
         """Whether a request is on its way to be answered, or the last answer is not older than `seconds`."""

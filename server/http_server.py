@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import socket
 import ssl
 from collections.abc import Iterator
 from typing import Literal
@@ -15,6 +16,9 @@ from paddock.server.routes.health import OPEN_PATHS
 LogLevel = Literal["critical", "debug", "error", "info", "trace", "warning"]
 KEEP_ALIVE_SECONDS = 65
 """Longer than clients and proxies keep idle connections, so that they close first and no request meets a closed one."""
+ACCEPTED_PER_TURN = 8
+"""libuv takes one connection of a listening socket at each turn of the loop, and turns are long under load."""
+
 LAST_ANSWER = (b"connection", b"close")
 LEAVE_SECONDS = 1.0
 """A client that has had its answer and is not back after this sees its connection end before it asks again."""
@@ -51,6 +55,11 @@ class HttpServer(uvicorn.Server):
         config.ssl = tls
         self._settings = config
         super().__init__(config)
+
+    async def serve_on(self, listener: socket.socket) -> None:
+        """Until the end; then the socket is closed."""
+        more = [listener.dup() for _ in range(ACCEPTED_PER_TURN - 1)]
+        await self.serve(sockets=[listener, *more])
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

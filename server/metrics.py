@@ -1,6 +1,7 @@
 """What one API server observes of its requests and of the engine, as Prometheus series."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -55,6 +56,9 @@ class Metrics:
         self.num_prompt_tokens = 0
         """Computed by the engine, for every server."""
         self.num_generation_tokens = 0
+        self.step_sizes: Counter[int] | None = None
+        """Steps by their number of tokens, where somebody counts them."""
+
         self.series: Series = (
             Series(self.registry, model_name, engine) if beside is None else beside.series.of_engine(engine)
         )
@@ -192,6 +196,8 @@ class Metrics:
         tokens = stats.num_prompt_tokens + stats.num_generation_tokens
         if tokens:
             self._step_tokens.observe(tokens)
+            if self.step_sizes is not None:
+                self.step_sizes[tokens] += 1
 
     def observe_throughput(self, *prompt_and_generation: float) -> None:
         """Tokens per second of the last interval; shown only where the old gauges are."""

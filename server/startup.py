@@ -19,6 +19,7 @@ from paddock.server.middleware.imported import load as load_middleware
 from paddock.server.pooling.pooling_model import PoolingModel
 from paddock.server.reasoning.registry import ReasoningParserError
 from paddock.server.sampling_defaults import GenerationConfigError, SamplingDefaults, read_sampling_defaults
+from paddock.server.step_feed import DEFAULT_CHUNK
 from paddock.server.tls import TlsError, new_context
 from paddock.server.tokens.choice import load_tokenizer
 from paddock.server.tokens.tokenizer import Tokenizer, TokenizerError
@@ -27,6 +28,7 @@ from paddock.server.tracing.export import TracingError, open_export
 
 LONGEST_TIMEOUT_SECONDS = 86_400.0
 LEAST_SILENCE_SECONDS = 2.0
+LEAST_INTERVAL_SECONDS = 0.1
 
 
 class StartError(Exception):
@@ -68,6 +70,8 @@ def load_assets(config: ServeConfig) -> Assets:
     Raises SettingsError or one of START_FAILURES, each with a text to print.
     """
     # Read for their errors alone: each API server reads them again.
+    outputs_per_turn(os.environ)
+    step_sizes_interval(os.environ)
     load_middleware(config.frontend.middleware)
     if config.frontend.ssl_certfile is not None:
         new_context(config.frontend)
@@ -125,6 +129,31 @@ class Timeouts:
             _seconds(environ, "PADDOCK_STEP_TIMEOUT_SECONDS", Timeouts().step),
             _silence(environ),
         )
+
+
+def outputs_per_turn(environ: Mapping[str, str]) -> int:
+    """How many outputs of an engine are handed out at a turn of the event loop. Raises StartError."""
+    text = environ.get("PADDOCK_V1_OUTPUT_PROC_CHUNK_SIZE", "").strip()
+    if not text:
+        return DEFAULT_CHUNK
+    count = int(text) if text.isdecimal() else 0
+    if count < 1:
+        raise StartError(
+            f"PADDOCK_V1_OUTPUT_PROC_CHUNK_SIZE is {text!r}; it must be a whole number of at least 1."
+        )
+    return count
+
+
+def step_sizes_interval(environ: Mapping[str, str]) -> float | None:
+    """Seconds between the log's lines on sizes of steps; None is without them. Raises StartError."""
+    text = environ.get("PADDOCK_LOG_BATCHSIZE_INTERVAL", "").strip()
+    seconds = float(text) if text else -1.0
+    if 0 <= seconds < LEAST_INTERVAL_SECONDS:
+        raise StartError(
+            f"PADDOCK_LOG_BATCHSIZE_INTERVAL is {text!r}; it must be at least {LEAST_INTERVAL_SECONDS:g} seconds, or -1 "
+            "for no such lines."
+        )
+    return seconds if seconds > 0 else None
 
 
 def _silence(environ: Mapping[str, str]) -> float:

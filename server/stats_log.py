@@ -3,12 +3,15 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from typing import NamedTuple
 
 from paddock.server.metrics import Metrics
 
 logger = logging.getLogger("paddock.server.stats")
 INTERVAL_SECONDS = 10.0
+MOST_SIZES = 10
+"""Of the steps of an interval, that the log tells of."""
 
 
 class Totals(NamedTuple):
@@ -62,3 +65,28 @@ def stats_line(metrics: Metrics, added: Totals, seconds: float) -> str:
         f"waiting {sum(stats.num_waiting for stats in every)}, KV cache {usage:.1%}, "
         f"prefix cache hits {added.hits / added.queries if added.queries else 0:.1%}"
     )
+
+
+async def follow_step_sizes(metrics: Metrics, interval_seconds: float) -> None:
+    """Log how many steps had how many tokens in each interval, silent while nothing happens. Runs until cancelled."""
+    for each in metrics.every:
+        each.step_sizes = Counter()
+    while True:
+        await asyncio.sleep(interval_seconds)
+        sizes: Counter[int] = Counter()
+        for each in metrics.every:
+            if each.step_sizes is not None:
+                sizes += each.step_sizes
+                each.step_sizes.clear()
+        if sizes:
+            logger.info(step_sizes_line(sizes))
+
+
+def step_sizes_line(sizes: Counter[int]) -> str:
+    """The most frequent numbers of tokens, and how many steps had another."""
+    listed = sizes.most_common(MOST_SIZES)
+    parts = [f"{tokens} in {count}" for tokens, count in listed]
+    others = sizes.total() - sum(count for _, count in listed)
+    if others:
+        parts.append(f"others in {others}")
+    return f"tokens of {sizes.total()} steps: {', '.join(parts)}"

@@ -3,31 +3,28 @@
     python tests/bench/http_throughput.py [--clients 16 64 256] [--requests 4] [--rounds 2] [--without-vllm] [--quick]
 
 Servers are up all the time and take turns; engines and clients are processes of their own. transformers takes its
-turns without HTTP: one batch with a row for each client. A thread asks /health
-meanwhile, on a new connection each time. The server's CPU is that of the process that speaks HTTP.
+turns without HTTP: one batch with a row for each client. A thread asks /health meanwhile, on a new connection each time,
+and a process that only answers such questions: its time is the floor. The server's CPU is that of the process that speaks
+HTTP.
 """
 
 import argparse
-import http.client
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from clients import streaming
+from clients import probe, streaming
 from clients.streaming import ANSWER_TOKENS, PROMPT_TOKENS
 from peers.generate_batch import GenerateBatch
 from peers.servers import MODEL, ServerProcess, paddock, vllm_cpu
 from peers.vllm_cpu import described
-
-HEALTH_EVERY_SECONDS = 0.05
+from serving import free_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,46 +36,24 @@ class Measured:
     gap_median: float
     gap_p99: float
     health_p99: float
+    floor_p99: float
+    """Of what only answers such probes."""
+
     server_microseconds_per_token: float
 
 
-class HealthProbe(threading.Thread):
-    """Times the first byte of /health until it is stopped."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__()
-        self._port = port
-        self._over = threading.Event()
-        self.seconds: list[float] = []
-
-    def run(self) -> None:
-        while not self._over.wait(HEALTH_EVERY_SECONDS):
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
-            began = time.perf_counter()
-            connection.request("GET", "/health")
-            status = connection.getresponse().status
-            self.seconds.append(time.perf_counter() - began)
-            connection.close()
-            assert status == 200, status
-
-    def stop(self) -> list[float]:
-        self._over.set()
-        self.join()
-        return self.seconds
-
-
-def measure(server: ServerProcess, clients: int, requests: int) -> Measured:
+def measure(server: ServerProcess, floor_port: int, clients: int, requests: int) -> Measured:
     command = [sys.executable, streaming.__file__, str(server.port), MODEL, str(clients)]
     # One short round first: connections, caches and the engine's own warm-up.
     subprocess.run([*command, "1"], check=True, stdout=subprocess.DEVNULL)
-    probe = HealthProbe(server.port)
-    probe.start()
+    asking = probe.Probe(server.port, floor_port)
+    asking.start()
     before = server.cpu_seconds()
     try:
         done = subprocess.run([*command, str(requests)], check=True, stdout=subprocess.PIPE, text=True)
         used = server.cpu_seconds() - before
     finally:
-        health = probe.stop()
+        waits = asking.stop()
     result = json.loads(done.stdout)
     tokens = clients * requests * ANSWER_TOKENS
     return Measured(
@@ -86,7 +61,8 @@ def measure(server: ServerProcess, clients: int, requests: int) -> Measured:
         1e3 * statistics.median(result["firsts"]),
         1e3 * statistics.median(result["gaps"]),
         1e3 * statistics.quantiles(result["gaps"], n=100)[-1],
-        1e3 * statistics.quantiles(health, n=100)[-1],
+        1e3 * statistics.quantiles(waits[server.port], n=100)[-1],
+        1e3 * statistics.quantiles(waits[floor_port], n=100)[-1],
         1e6 * used / tokens,
     )
 
@@ -110,7 +86,9 @@ def main() -> None:
     runs: dict[tuple[int, str], list[Measured]] = {}
     batches: dict[int, list[float]] = {}
     generate = GenerateBatch(Path(MODEL))
+    floor_port = free_port()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        stack.enter_context(probe.idle_server(floor_port))
         servers = {"paddock": stack.enter_context(paddock(Path(folder) / "paddock.log", *flags))}
         if not options.without_vllm:
             peer = vllm_cpu(Path(folder) / "vllm.log", options.vllm_threads, *flags)
@@ -119,7 +97,8 @@ def main() -> None:
         for clients in options.clients:
             for _ in range(options.rounds):
                 for name, server in servers.items():
-                    runs.setdefault((clients, name), []).append(measure(server, clients, options.requests))
+                    measured = measure(server, floor_port, clients, options.requests)
+                    runs.setdefault((clients, name), []).append(measured)
                 batches.setdefault(clients, []).append(generate.tokens_per_second(clients))
     report(runs, batches)
 
@@ -128,7 +107,7 @@ def report(runs: dict[tuple[int, str], list[Measured]], batches: dict[int, list[
     print(f"tiny model, {PROMPT_TOKENS} tokens in, {ANSWER_TOKENS} out, streamed; {os.cpu_count()} cores\n")
     print(
         "| clients | server | tokens/s (each run) | first token ms | between tokens ms, median and p99 | "
-        "/health p99 ms | server CPU, µs a token | paddock |"
+        "/health p99 ms (floor) | server CPU, µs a token | paddock |"
     )
     print("|---:|---|---:|---:|---:|---:|---:|---:|")
     for (clients, name), got in runs.items():
@@ -140,7 +119,8 @@ def report(runs: dict[tuple[int, str], list[Measured]], batches: dict[int, list[
         each = ", ".join(f"{run.tokens_per_second:.0f}" for run in got)
         print(
             f"| {clients} | {name} | {rate:.0f} ({each}) | {middle['first_token']:.0f} | "
-            f"{middle['gap_median']:.1f}, {middle['gap_p99']:.1f} | {middle['health_p99']:.1f} | "
+            f"{middle['gap_median']:.1f}, {middle['gap_p99']:.1f} | "
+            f"{middle['health_p99']:.1f} ({middle['floor_p99']:.1f}) | "
             f"{middle['server_microseconds_per_token']:.0f} | {ours / rate:.2f}x |"
         )
     for clients, rates in batches.items():

@@ -1,6 +1,9 @@
 """The tiny model calls tools and thinks, asked with the official clients, and with all that the document allows."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ import anthropic
 import openai
 import pytest
 from conformance import ask_all
-from serving import TINY_MODEL, Serve, failed_start
+from serving import ROOT, TINY_MODEL, Serve, failed_start
 
 TOOLS: Any = [
     {
@@ -107,6 +110,16 @@ def test_a_streaming_loop_calls_and_then_reports_the_result(client: openai.OpenA
         assert len(asked) < 4
     assert asked == ["Oslo"]
     assert choice.message.content.endswith("in Oslo, with 7 degrees.")
+
+
+def test_the_loop_of_the_page_runs_as_it_stands_there(serve: Serve) -> None:
+    page = (ROOT / "docs/api.md").read_text()
+    loop = page.partition("An agent's loop")[2].partition("```python\n")[2].partition("```")[0]
+    environ = {**os.environ, "OPENAI_BASE_URL": serve.url + "/v1"}
+    done = subprocess.run(
+        [sys.executable, "-c", loop], env=environ, check=True, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.endswith("in Oslo, with 7 degrees.")
 
 
 @pytest.mark.parametrize("answer", [ask, streamed])

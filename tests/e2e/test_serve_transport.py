@@ -151,6 +151,7 @@ def test_the_socket_goes_with_the_server(unix: UnixServe) -> None:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     log = tmp_path_factory.mktemp("plain") / "log"
     environ = {"PADDOCK_LOGGING_PREFIX": "[me] ", "PADDOCK_LOGGING_LEVEL": "INFO"}
+    environ |= {"PADDOCK_LOG_BATCHSIZE_INTERVAL": "0.1", "PADDOCK_V1_OUTPUT_PROC_CHUNK_SIZE": "1"}
     with Serve(log, environ=environ) as serve:
         yield serve
 
@@ -165,6 +166,14 @@ def test_requests_are_in_the_log_and_successful_probes_are_not(plain: Serve) -> 
     assert '"GET /nowhere HTTP/1.1" 404' in text
     assert "/health" not in text
     assert "/metrics" not in text
+
+
+def test_sizes_of_steps_are_in_the_log_and_answers_are_whole_one_output_at_a_turn(plain: Serve) -> None:
+    asked = {"prompt": "Once upon a time", "max_tokens": 7, "n": 3, "ignore_eos": True}
+    answer = httpx.post(plain.url + "/v1/completions", json=asked, timeout=60).json()
+    assert [choice["finish_reason"] for choice in answer["choices"]] == ["length"] * 3
+    assert answer["usage"]["completion_tokens"] == 21
+    until(lambda: " steps: " in plain.log.read_text(), seconds=30, what="the sizes of steps")
 
 
 def test_every_line_of_server_and_engine_has_the_prefix(plain: Serve) -> None:

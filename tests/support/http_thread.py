@@ -53,7 +53,7 @@ class HttpThread:
         self._listener.listen()
         asyncio.get_running_loop().call_soon(self._started.set)
         refreshing = None if self._tls is None else asyncio.create_task(self._tls.refresh())
-        await self._http.serve(sockets=[self._listener])
+        await self._http.serve_on(self._listener)
         if refreshing is not None:
             refreshing.cancel()
 

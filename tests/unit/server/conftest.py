@@ -176,7 +176,7 @@ class RunningServer:
         )
         self.http = HttpServer(create_app(self.serving, frontend), "warning")
         self.loop.call_soon(self._started.set)
-        await self.http.serve(sockets=[self._listener])
+        await self.http.serve_on(self._listener)
         self.client.close()
 
     def call(self, action: Callable[[], object]) -> None:

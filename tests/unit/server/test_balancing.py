@@ -88,7 +88,7 @@ def test_the_engine_with_the_least_to_do_is_chosen_and_those_who_wait_weigh_more
         for rank, (num_running, num_waiting) in enumerate(((6, 0), (1, 2), (7, 0))):
             stats = EngineStats(num_running, num_waiting, 0.0, 0, 0, 0, 0, 0)
             client.links[rank]._dispatch(StepOutputs([], stats))
-        assert [link.load for link in client.links.values()] == [6, 9, 7]
+        await eventually(lambda: [link.load for link in client.links.values()] == [6, 9, 7])
         for name in "ab":
             start(client, name)
         assert [link.num_sequences for link in client.links.values()] == [1, 0, 1]

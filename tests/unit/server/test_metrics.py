@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from paddock.engine.messages import EngineStats
 from paddock.server.metric_series import one_two_five
 from paddock.server.metrics import Metrics
-from paddock.server.stats_log import Totals, follow_stats, stats_line
+from paddock.server.stats_log import MOST_SIZES, Totals, follow_stats, stats_line, step_sizes_line
 
 LABELS = {"model_name": "tiny", "engine": "0"}
 
@@ -104,3 +105,14 @@ def test_the_stats_line_gives_rates_and_is_silent_when_idle(caplog: pytest.LogCa
     line = stats_line(metrics, Totals(prompt=100, queries=10, hits=5), 10.0)
     assert "prompt 10.0 tokens/s" in line
     assert "prefix cache hits 50.0%" in line
+
+
+def test_sizes_of_steps_are_told_the_most_frequent_first() -> None:
+    metrics = Metrics("tiny")
+    metrics.observe_step(computed(5))
+    metrics.step_sizes = Counter()
+    for num_tokens in (64, 1, 64, 0):
+        metrics.observe_step(computed(num_tokens))
+    assert step_sizes_line(metrics.step_sizes) == "tokens of 3 steps: 64 in 2, 1 in 1"
+    many = Counter(dict.fromkeys(range(MOST_SIZES + 5), 1))
+    assert step_sizes_line(many).endswith(", others in 5")

@@ -8,7 +8,7 @@ import pytest
 from paddock.server.cli.main import main
 from paddock.server.cli.serve import help_topic
 from paddock.server.listener import PortError, bind
-from paddock.server.startup import StartError, Timeouts
+from paddock.server.startup import StartError, Timeouts, outputs_per_turn, step_sizes_interval
 from paddock.server.tokens.tokenizer import Tokenizer, TokenizerError
 
 
@@ -54,6 +54,19 @@ def test_a_time_of_silence_that_makes_no_sense_is_named(value: str) -> None:
 def test_timeouts_come_from_the_environment() -> None:
     assert Timeouts.read({"PADDOCK_RPC_TIMEOUT": "2500"}).silence == 2.5
     assert Timeouts.read({"PADDOCK_DRAIN_TIMEOUT_SECONDS": "2.5"}) == Timeouts(2.5, 300.0)
+
+
+@pytest.mark.parametrize("value", ["many", "0", "-3", "1.5"])
+def test_a_number_of_outputs_that_is_none_is_named(value: str) -> None:
+    with pytest.raises(StartError, match=r"PADDOCK_V1_OUTPUT_PROC_CHUNK_SIZE.*at least 1"):
+        outputs_per_turn({"PADDOCK_V1_OUTPUT_PROC_CHUNK_SIZE": value})
+
+
+def test_lines_on_sizes_of_steps_come_not_too_often() -> None:
+    name = "PADDOCK_LOG_BATCHSIZE_INTERVAL"
+    assert [step_sizes_interval({name: text}) for text in ("-1", "", "2.5")] == [None, None, 2.5]
+    with pytest.raises(StartError, match=f"{name}.*at least 0.1"):
+        step_sizes_interval({name: "0"})
 
 
 def test_a_folder_without_tokenizer_says_how_to_convert(tmp_path: Path) -> None:
