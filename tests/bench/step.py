@@ -3,7 +3,8 @@
     python tests/bench/step.py [--rows 16] [--steps 200] [--prompt 128] [--clock cpu] [--profile]
 
 Prints medians in a Markdown table; each part is timed in the same steps as the whole. A second table has the shares of
-the kernels in steps that decode and in steps that compute prompts. On a machine that is busy with
+the kernels in steps that decode and in steps that compute prompts, the layers one operation at a time: joined in one
+call, as they are in the first table, their parts cannot be told apart. On a machine that is busy with
 other things, `OMP_NUM_THREADS=1 ... --clock cpu` counts only the time that the step itself computes.
 """
 
@@ -142,6 +143,7 @@ def watch_kernels(core: EngineCore, clock: Callable[[], float]) -> Parts:
     """Parts that do not overlap, and the whole."""
     parts = Parts(clock)
     model_runner = core._executor.worker.runner  # type: ignore[attr-defined]
+    model_runner.model.joined = None
     parts.watch(CpuLinear, "__call__", "linear layers and head")
     parts.watch(attention, "paged_attention", "attention")
     parts.watch(attention, "rotary_cache_write", "head norms, rotary, cache write")
@@ -158,7 +160,8 @@ def watch_kernels(core: EngineCore, clock: Callable[[], float]) -> Parts:
 
 def print_shares(rows: int, steps: int, prompt: int, clock: Callable[[], float]) -> None:
     """Means, so that the shares add up; the rest is Python and small tensors."""
-    core = make_core("--no-enable-prefix-caching", "--max-num-batched-tokens", str(rows * prompt))
+    budget = ("--max-num-batched-tokens", str(rows * prompt), "--max-num-seqs", str(rows))
+    core = make_core("--no-enable-prefix-caching", *budget)
     parts = watch_kernels(core, clock)
     works = {
         f"decode, {rows} rows": decode_means(core, parts, rows, steps),
