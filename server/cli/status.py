@@ -14,11 +14,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from paddock.server.cli.arguments import USAGE_ERROR, CommandParser
-from paddock.server.cli.status_screen import is_downloading, is_fine, is_waiting, screen
+from paddock.server.cli.status_pods import speaker, telling_line
+from paddock.server.cli.status_screen import is_fine, screen
 
 FINE, NOT_FINE = 0, 1
 _RESOURCE = "inferenceservices.paddock.dev"
 _SECONDS = 30
+_TAIL = 20
 _EPILOG = """\
 examples:
   paddock status qwen3
@@ -38,14 +40,13 @@ def status(argv: Sequence[str]) -> int:
     try:
         kubectl = Kubectl(options)
         resource, pods = kubectl.look(options.name)
-        last_lines = kubectl.last_lines(
-            {pod["metadata"]["name"]: _speaker(pod) for pod in pods if is_waiting(pod) or is_downloading(pod)}
-        )
+        speakers = {pod["metadata"]["name"]: speaker(pod) for pod in pods}
+        last_lines = kubectl.last_lines({pod: container for pod, container in speakers.items() if container})
     except StatusError as error:
         print(f"paddock status: {error}", file=sys.stderr)
         return USAGE_ERROR
     print(screen(resource, pods, last_lines, datetime.now(UTC)), end="")
-    return FINE if is_fine(resource) else NOT_FINE
+    return FINE if is_fine(resource, pods) else NOT_FINE
 
 
 def _parser() -> CommandParser:
@@ -57,12 +58,6 @@ def _parser() -> CommandParser:
     parser.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig; as kubectl finds it when left out")
     parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
     return parser
-
-
-def _speaker(pod: dict[str, Any]) -> str:
-    """The container whose log tells how far the pod is."""
-    kind = "initContainers" if is_downloading(pod) else "containers"
-    return str(pod["spec"][kind][0]["name"])
 
 
 class Kubectl:
@@ -90,10 +85,10 @@ class Kubectl:
         raise StatusError(self._missing(name))
 
     def last_lines(self, containers: Mapping[str, str]) -> dict[str, str]:
-        """The last line of the log of each pod's container. One that has none yet, or is gone meanwhile, is left out."""
+        """What each pod's container said last. One that has said nothing yet, or is gone meanwhile, is left out."""
         with ThreadPoolExecutor(8) as pool:
-            ran = pool.map(lambda each: self._run("logs", *each, "--tail=1"), containers.items())
-            lines = {pod: done.stdout.strip() for pod, done in zip(containers, ran, strict=True)}
+            ran = pool.map(lambda each: self._run("logs", *each, f"--tail={_TAIL}"), containers.items())
+            lines = {pod: telling_line(done.stdout) for pod, done in zip(containers, ran, strict=True)}
         return {pod: line for pod, line in lines.items() if line}
 
     def _missing(self, name: str) -> str:

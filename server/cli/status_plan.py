@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from paddock.server.cli.status_pods import is_ready
+
 Body = Mapping[str, Any]
 _GROUP = "paddock.dev/group"
 
@@ -17,16 +19,21 @@ def plan_line(plan: Body) -> str:
     figures = [
         text
         for name, text in (
-            ("weightBytes", f"{plan.get('weightBytes', 0) / 1e9:.1f} GB of weights"),
+            ("weightBytes", f"{_size(plan.get('weightBytes', 0))} of weights"),
             ("kvBytesPerToken", f"{plan.get('kvBytesPerToken')} bytes of cache for a token"),
             ("kvTokensPerReplica", f"room for {plan.get('kvTokensPerReplica')} tokens"),
         )
         if name in plan
     ]
-    basis = plan.get("basis", "")
+    # Why figures are not known yet, or whose they are, is told to its end by the resource itself.
+    basis = plan.get("basis", "").partition(": ")[0].partition(" of revision ")[0]
     if figures:
         return f"{line}; {', '.join(figures)} ({basis})"
     return f"{line}; {basis}" if basis else line
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def group_lines(pods: Sequence[Body], plan: Body) -> list[str]:
@@ -45,11 +52,6 @@ def group_lines(pods: Sequence[Body], plan: Body) -> list[str]:
         "REPLICA  PODS READY  STATE",
         *(f"{name:<7}  {ready:<10}  {state}" for name, ready, state in rows),
     ]
-
-
-def is_ready(pod: Body) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def _state_of(members: Sequence[Body], wanted: int) -> str:
