@@ -4,6 +4,9 @@ An APIService whose server is away keeps every namespace of the cluster from goi
 that is registered tells what it has. So whoever leads takes it away at an orderly end, as when it is scaled to zero, and
 the next to lead puts it back. The chart makes it first, and removes it for good: what we put back belongs to the
 chart's ClusterRole and goes with it, should an uninstall meet a change of leaders.
+
+Another adapter may come at any time, as prometheus-adapter, which registers v1beta1. Whoever asks for the group takes
+the version that is preferred, so that ours would hide its figures: we make room, and are back when it is gone.
 """
 
 from __future__ import annotations
@@ -11,8 +14,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections.abc import Awaitable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +27,19 @@ from paddock.operator.custom_metrics.api import API_GROUP, API_VERSION
 logger = logging.getLogger(__name__)
 
 NAME = f"{API_VERSION}.{API_GROUP}"
+NAMES = (f"v1beta1.{API_GROUP}", NAME)
+"""Under which somebody may serve it."""
+
+OFF = (
+    "this operator serves no metrics, since metricsApi.enabled is false in its chart, or another adapter served "
+    f"{API_GROUP} when it was installed"
+)
 _PRIORITY = 100
 _WITHIN_SECONDS = 5.0
 _LOOK_SECONDS = 30.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Registration:
     """Of our Service, `name` in `namespace`; the chart's ClusterRole has its name, too.
 
@@ -41,25 +51,52 @@ class Registration:
     name: str
     authority: bytes
     release: str
+    taken: str | None = field(default=None, init=False)
+    """Who else serves the API, in words; None as long as nobody does."""
 
     @classmethod
     def of(cls, api: Api, namespace: str, service: str, certificates: Path, release: str) -> Registration:
         """`certificates` holds ca.crt."""
         return cls(api, namespace, service, (certificates / "ca.crt").read_bytes(), release)
 
-    async def keep(self) -> None:
-        """For ever: somebody may remove it, as the garbage collector does after an uninstall and an install at once."""
+    async def keep(self, changed: Callable[[], None]) -> None:
+        """For ever: somebody may remove it, as the garbage collector does after an uninstall and an install at once.
+
+        `changed` hears when somebody else has begun to serve the API, or ended.
+        """
         while True:
+            before = self.taken
             await self.put_back()
+            if self.taken != before:
+                changed()
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def put_back(self) -> None:
-        """Unless there is one, whosever it is."""
-        await _quietly(self._make())
+        """Unless somebody else serves the API: then ours goes."""
+        await _quietly(self._settle())
 
     async def withdraw(self) -> None:
         """If it is ours. Never keeps the process from ending."""
-        await _quietly(self._delete())
+        await _quietly(self._delete("nobody answers until the next operator leads"))
+
+    async def _settle(self) -> None:
+        taken = await self._taken()
+        if taken != self.taken:
+            logger.warning(taken or f"nobody else serves {API_GROUP} any more")
+        self.taken = taken
+        if taken:
+            await self._delete("two would hide each other's figures")
+        else:
+            await self._make()
+
+    async def _taken(self) -> str | None:
+        for name in NAMES:
+            live = await self.api.get("APIService", "", name)
+            if live is not None and not self._is_ours(live):
+                service = live["spec"].get("service") or {}
+                whose = f"Service {service.get('name')} in namespace {service.get('namespace')}"
+                return f"{name} is served by {whose}, so that this operator serves no metrics"
+        return None
 
     async def _make(self) -> None:
         if await self.api.get("APIService", "", NAME) is not None:
@@ -76,13 +113,13 @@ class Registration:
         else:
             logger.info("registered %s again", NAME)
 
-    async def _delete(self) -> None:
+    async def _delete(self, why: str) -> None:
         live = await self.api.get("APIService", "", NAME)
         if live is None or not self._is_ours(live):
             return
         # In whatever state: that nobody answers any more is being written down at this moment.
         await self.api.delete("APIService", "", NAME, live["metadata"]["uid"], None)
-        logger.info("withdrew %s: nobody answers until the next operator leads", NAME)
+        logger.info("withdrew %s: %s", NAME, why)
 
     def _is_ours(self, body: dict[str, Any]) -> bool:
         service = body["spec"].get("service") or {}

@@ -1,69 +1,15 @@
 """A plain HorizontalPodAutoscaler follows the engines' own load on a bare cluster, up and down again."""
 
 import json
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
+from followed_load import load, replicas
 from installed import Cluster, available, service_url
 from kubectl import Kubectl, Manifest, condition
 from manifests import inference_service
 from waiting import NotYet, until
 
-CLIENTS = 8
-LOAD = """
-import os, threading, openai
-client = openai.OpenAI(base_url={url!r} + "/v1", api_key="none", max_retries=5, timeout=60)
-def ask():
-    while True:
-        client.completions.create(model="tiny", prompt="Once upon a time", max_tokens=400, extra_body={{"ignore_eos": True}})
-for _ in range({clients}):
-    threading.Thread(target=ask, daemon=True).start()
-threading.Event().wait({seconds})
-os._exit(0)
-"""
 METRIC = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{}/inferenceservices.paddock.dev/tiny/{}"
-
-
-@contextmanager
-def load(client: Kubectl, url: str, seconds: float) -> Iterator[None]:
-    """Clients that ask without a pause, from inside the cluster, for at most so long."""
-    script = LOAD.format(url=url, clients=CLIENTS, seconds=seconds)
-    process = subprocess.Popen(client.argv("exec", "client", "--", "python", "-c", script))
-    try:
-        yield
-    finally:
-        client.run("exec", "client", "--", "python", "-c", STOP)
-        process.wait(timeout=30)
-
-
-STOP = """
-import os, pathlib, signal
-for folder in pathlib.Path("/proc").iterdir():
-    if folder.name.isdigit() and int(folder.name) not in (1, os.getpid()):
-        if b"Once upon a time" in (folder / "cmdline").read_bytes():
-            os.kill(int(folder.name), signal.SIGKILL)
-"""
-
-
-def replicas(models: Kubectl, wanted: int, seconds: float) -> None:
-    """Wait for so many ready replicas; prints when the number changes."""
-    started, seen = time.monotonic(), -1
-
-    def reached() -> bool:
-        nonlocal seen
-        status = models.get("infsvc", "tiny")["status"]
-        if status["readyReplicas"] != seen:
-            seen = status["readyReplicas"]
-            print(f"{time.monotonic() - started:5.1f} s: {seen} of {status['replicas']} replicas ready")
-        if seen == wanted:
-            return True
-        conditions = models.get("hpa", "tiny").get("status", {}).get("conditions", [])
-        raise NotYet(f"{seen} ready; " + "; ".join(f"{c['reason']}: {c['message']}" for c in conditions))
-
-    until(reached, seconds=seconds, what=f"{wanted} ready replicas", every=0.5)
 
 
 @pytest.mark.long

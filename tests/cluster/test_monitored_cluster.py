@@ -4,21 +4,18 @@ With UPDATE_PICTURES=1 the pictures go to docs/pictures, where the README shows 
 """
 
 import os
-import re
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from board_picture import Window, draw
 from installed import ROOT, Cluster, available, service_url
 from kubectl import Kubectl
 from manifests import inference_service, namespace
-from monitoring import DASHBOARDS, Prometheus, panel_queries
+from monitoring import DASHBOARDS, Prometheus, panel_queries, runbook_jobs
 from waiting import until
 
 pytestmark = pytest.mark.long
@@ -49,17 +46,6 @@ os._exit(0)
 """
 
 
-def runbook_jobs(kubeconfig: Path) -> list[dict[str, Any]]:
-    """What docs/runbook.md has users write, seen from outside of the cluster."""
-    text = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
-    [block] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    jobs: list[dict[str, Any]] = yaml.safe_load(block)["scrape_configs"]
-    for job in jobs:
-        for discovery in job["kubernetes_sd_configs"]:
-            discovery["kubeconfig_file"] = str(kubeconfig)
-    return jobs
-
-
 @contextmanager
 def loads(client: Kubectl, clients: dict[str, int]) -> Iterator[None]:
     """`clients` by the service's address, from inside the cluster."""
@@ -87,7 +73,7 @@ def monitored(
     for manifest in (grows, stays):
         manifest["spec"]["model"]["servedModelName"] = ["tiny"]
     models = cluster.kubectl.in_namespace(NAMESPACE)
-    with Prometheus(folder, runbook_jobs(cluster.kubectl.kubeconfig)) as prometheus:
+    with Prometheus(folder, runbook_jobs(kubeconfig_file=str(cluster.kubectl.kubeconfig))) as prometheus:
         models.apply(namespace(NAMESPACE), grows, stays)
         for name in ("stories", "chat"):
             available(models, name, replicas=1)

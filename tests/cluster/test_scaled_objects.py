@@ -1,14 +1,13 @@
 """KEDA's ScaledObject instead of our HorizontalPodAutoscaler, with KEDA's own definition; KEDA itself is played."""
 
-import json
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+import yaml
 from helm import install_chart
-from installed import Cluster, said
+from installed import ROOT, Cluster, said
 from kubectl import Kubectl
+from local import module_folder
 from manifests import inference_service
 from waiting import until
 
@@ -16,16 +15,14 @@ pytestmark = pytest.mark.long
 
 MODULE = "github.com/kedacore/keda/v2@v2.21.0"
 WANTED = {"maxReplicas": 2, "metrics": [{"type": "RequestsWaiting", "target": 4}]}
+EXAMPLE = yaml.safe_load((ROOT / "examples/autoscaled-by-keda.yaml").read_text(encoding="utf-8"))
 BY_KEDA = {"provider": "keda", "prometheusAddress": "http://prometheus.monitoring:9090"}
 
 
 @pytest.fixture
 def keda(cluster: Cluster) -> Iterator[None]:
     """Its ScaledObject is known, and the operator may write it."""
-    done = subprocess.run(
-        ["go", "mod", "download", "-json", MODULE], capture_output=True, text=True, check=True, cwd="/"
-    )
-    definition = Path(json.loads(done.stdout)["Dir"]) / "config/crd/bases/keda.sh_scaledobjects.yaml"
+    definition = module_folder(MODULE) / "config/crd/bases/keda.sh_scaledobjects.yaml"
     cluster.kubectl.run("apply", "--server-side", "-f", str(definition))
     install_chart(cluster, "--set", "keda.enabled=true")
     yield
@@ -66,7 +63,7 @@ def test_there_is_one_autoscaler_whoever_provides_it(keda: None, cluster: Cluste
         until(lambda: scalers(models) == set(expected), seconds=60, what=f"{expected} to be all")
 
     becomes(WANTED, "HorizontalPodAutoscaler/tiny")
-    becomes(WANTED | BY_KEDA, "ScaledObject/tiny")
+    becomes(EXAMPLE["spec"]["autoscaling"], "ScaledObject/tiny")
     models.apply(kedas_own(models))
     becomes(WANTED | {"provider": "prometheus-adapter"}, "HorizontalPodAutoscaler/tiny")
 

@@ -81,6 +81,17 @@ def fixed_targets(targets: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
     return [{"job_name": "paddock", "honor_labels": True, "static_configs": each}]
 
 
+def runbook_jobs(**discovery: str) -> list[dict[str, Any]]:
+    """The scrape_configs that docs/runbook.md has users write. `discovery`: further settings of how pods are found."""
+    text = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    jobs: list[dict[str, Any]] = yaml.safe_load(block)["scrape_configs"]
+    for job in jobs:
+        for each in job["kubernetes_sd_configs"]:
+            each.update(discovery)
+    return jobs
+
+
 class Prometheus:
     """A Prometheus of the tests' own on a loopback port, scraping each second. Use as a context manager."""
 

@@ -6,22 +6,23 @@ from typing import Any, cast
 import pytest
 
 from paddock.operator.client import ApiError
-from paddock.operator.custom_metrics.registration import NAME, Registration
+from paddock.operator.custom_metrics.registration import NAME, NAMES, Registration
 
 
 class Server:
-    """Holds the chart's ClusterRole or no more, and one APIService or none."""
+    """Holds the chart's ClusterRole or no more, and one APIService or none in either version."""
 
     def __init__(self, live: dict[str, Any] | None = None, *, installed: bool = True) -> None:
         self.live = live
+        self.older: dict[str, Any] | None = None
         self.installed = installed
 
     async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
         if kind == "ClusterRole":
             assert name == "metrics-api"
             return {"metadata": {"uid": "role"}} if self.installed else None
-        assert (kind, namespace, name) == ("APIService", "", NAME)
-        return self.live
+        assert (kind, namespace) == ("APIService", "")
+        return {NAME: self.live, NAMES[0]: self.older}[name]
 
     async def make(self, manifest: dict[str, Any]) -> None:
         if self.live is not None:
@@ -31,6 +32,9 @@ class Server:
     async def delete(self, *seen: str | None) -> None:
         assert seen == ("APIService", "", NAME, "u", None)
         self.live = None
+
+
+THEIRS = {"spec": {"service": {"namespace": "monitoring", "name": "adapter"}}}
 
 
 def registration(server: object) -> Registration:
@@ -66,13 +70,49 @@ def test_after_an_uninstall_nothing_is_put_back() -> None:
 
 
 def test_that_of_another_adapter_stays_as_it_is() -> None:
-    theirs = {"spec": {"service": {"namespace": "monitoring", "name": "adapter"}}}
-    server = Server(theirs)
+    server = Server(THEIRS)
 
     asyncio.run(registration(server).put_back())
     asyncio.run(registration(server).withdraw())
 
-    assert server.live is theirs
+    assert server.live is THEIRS
+
+
+def test_ours_makes_room_for_an_adapter_of_another_version_and_comes_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Server()
+    ours = registration(server)
+    asyncio.run(ours.put_back())
+
+    server.older = THEIRS
+    asyncio.run(ours.put_back())
+    assert server.live is None
+    assert ours.taken is not None
+    assert "Service adapter in namespace monitoring" in ours.taken
+    asyncio.run(ours.put_back())
+    server.older = None
+    asyncio.run(ours.put_back())
+
+    assert server.live is not None
+    assert ours.taken is None
+    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert [message.split(" ")[0] for message in warned] == [NAMES[0], "nobody"]
+
+
+def test_whoever_is_scaled_by_the_operator_hears_of_a_change() -> None:
+    heard: list[str | None] = []
+
+    async def look_once() -> None:
+        ours = registration(Server(THEIRS))
+        keeping = asyncio.create_task(ours.keep(lambda: heard.append(ours.taken)))
+        while not heard:
+            await asyncio.sleep(0)
+        keeping.cancel()
+
+    asyncio.run(look_once())
+
+    assert [NAME in str(each) for each in heard] == [True]
 
 
 @pytest.mark.parametrize("error", [ApiError(403, "Forbidden", "may not"), OSError("refused"), TimeoutError()])

@@ -1,8 +1,6 @@
 """Who scales: the operator's own figures, prometheus-adapter's, or KEDA. Never two of them."""
 
-import json
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import jsonschema
 import pytest
 import yaml
 from closed_schema import closed
+from local import module_folder
 from promql import named_in
 
 from paddock.operator.custom_metrics.series import READ_SERIES
@@ -114,10 +113,7 @@ def test_the_adapters_rules_serve_every_name_that_is_asked_for() -> None:
 
 @pytest.mark.long
 def test_a_scaled_object_is_valid_by_kedas_own_definition(make_blueprint: Make) -> None:
-    downloaded = subprocess.run(
-        ["go", "mod", "download", "-json", KEDA], capture_output=True, text=True, check=True, cwd="/"
-    )
-    crds = Path(json.loads(downloaded.stdout)["Dir"]) / "config/crd/bases"
+    crds = module_folder(KEDA) / "config/crd/bases"
     crd = yaml.safe_load((crds / "keda.sh_scaledobjects.yaml").read_text())
     [schema] = [
         each["schema"]["openAPIV3Schema"] for each in crd["spec"]["versions"] if each["name"] == "v1alpha1"
