@@ -15,7 +15,7 @@ import aiohttp
 from paddock.operator.children import Children
 from paddock.operator.client import Api
 from paddock.operator.custom_metrics.listener import serve_custom_metrics
-from paddock.operator.custom_metrics.registration import Registration
+from paddock.operator.custom_metrics.registration import OFF, Registration
 from paddock.operator.events import Recorder
 from paddock.operator.health import application, keep_time, serve
 from paddock.operator.lease import Lease
@@ -123,16 +123,30 @@ class Operator:
         async with aiohttp.ClientSession() as to_pods:
             reports = Reports(to_pods, queue.add)
             reconciler = Reconciler(
-                api, children, recorder, settings.rendering, settings.host_paths, settings.isolation, reports
+                api,
+                to_pods,
+                children,
+                recorder,
+                settings.rendering,
+                settings.host_paths,
+                settings.isolation,
+                reports,
+                lambda: registration.taken if registration else OFF,
+                lambda: queue.waiting() > settings.workers,
             )
             lists = Relisting(api, children, settings.watched)
             watcher = Watcher(
                 self._credentials, api, children, lists, self._metrics, self._vitals, settings.watched
             )
             await lists.fill()
+
+            def tell_autoscaled() -> None:
+                for key in children.keys("HorizontalPodAutoscaler"):
+                    queue.add(key, CHILD_DELAY)
+
             async with asyncio.TaskGroup() as tasks:
                 if registration is not None:
-                    tasks.create_task(registration.keep())
+                    tasks.create_task(registration.keep(tell_autoscaled))
                 tasks.create_task(watcher.run(queue.add))
                 tasks.create_task(lists.keep(lambda key: queue.add(key, CHILD_DELAY)))
                 for _ in range(settings.workers):

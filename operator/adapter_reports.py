@@ -38,14 +38,13 @@ Reports = Mapping[str, tuple[AdapterReport, ...]]
 """By pod."""
 
 
-async def adapter_reports(pods: Sequence[Body]) -> dict[str, tuple[AdapterReport, ...]]:
+async def adapter_reports(
+    session: aiohttp.ClientSession, pods: Sequence[Body]
+) -> dict[str, tuple[AdapterReport, ...]]:
     """Of those that fetch adapters; nothing of one that cannot be reached."""
     addresses = {pod["metadata"]["name"]: address for pod in pods if (address := _address(pod))}
-    if not addresses:
-        return {}
     slots = asyncio.Semaphore(_AT_ONCE)
-    async with aiohttp.ClientSession() as session:
-        texts = await asyncio.gather(*(_ask(session, url, slots) for url in addresses.values()))
+    texts = await asyncio.gather(*(_ask(session, url, slots) for url in addresses.values()))
     return {name: read for name, text in zip(addresses, texts, strict=True) if (read := _read(text))}
 
 

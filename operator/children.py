@@ -107,6 +107,10 @@ class Children:
         found = [news for news in self._of.get(key, {}).values() if news.kind == kind]
         return [news.body() for news in sorted(found, key=lambda news: news.name)]
 
+    def keys(self, kind: str) -> list[Key]:
+        """Of those that have such a child."""
+        return sorted({news.key for news in self._latest.values() if news.kind == kind and news.key})
+
     def saw(self, news: News) -> set[Key]:
         """Takes a state in. Returns whom it concerns: nobody when it tells nothing that is not known."""
         known = self._latest.get(news.place)

@@ -19,13 +19,10 @@ _LINE_BYTES = 1024
 _LINE_CHARACTERS = 120
 
 
-async def downloads_of(pods: Sequence[Body]) -> dict[str, str]:
+async def downloads_of(session: aiohttp.ClientSession, pods: Sequence[Body]) -> dict[str, str]:
     """A line for people by pod, for those that download; without figures where a pod cannot be reached."""
     loading = [pod for pod in pods if is_downloading(pod)]
-    if not loading:
-        return {}
-    async with aiohttp.ClientSession() as session:
-        lines = await asyncio.gather(*(_ask(session, pod) for pod in loading[:_ASKED]))
+    lines = await asyncio.gather(*(_ask(session, pod) for pod in loading[:_ASKED]))
     return {pod["metadata"]["name"]: line for pod, line in zip(loading, lines, strict=False)}
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import aiohttp
+
 from paddock.operator.adapter_reports import adapter_reports, awaits_adapters
 from paddock.operator.apply import owned_by
 from paddock.operator.children import Children
@@ -33,8 +35,12 @@ async def read(api: Api, key: Key) -> InferenceService | None:
     return InferenceService.of(body) if body else None
 
 
-async def observe(api: Api, children: Children, service: InferenceService) -> Snapshot:
-    """The service and what it owns. Asks the API server only where no watch tells: of claims and of what is silent."""
+async def observe(
+    api: Api, to_pods: aiohttp.ClientSession, children: Children, service: InferenceService
+) -> Snapshot:
+    """The service and what it owns. Asks the API server only where no watch tells: of claims and of what is silent; and
+    pods that download.
+    """
     key = namespace, _ = service.namespace, service.name
     stateful_sets, pods = children.of(key, "StatefulSet"), children.of(key, "Pod")
     beside = chain.from_iterable(children.of(key, kind) for kind in COMPANIONS)
@@ -48,8 +54,8 @@ async def observe(api: Api, children: Children, service: InferenceService) -> Sn
         _refusals(api, namespace, tried),
         _warnings(api, namespace, silent),
         _missing_claim(api, service),
-        downloads_of(staying),
-        adapter_reports(staying),
+        downloads_of(to_pods, staying),
+        adapter_reports(to_pods, staying),
         _scaled_objects(api, service, children.of(key, "HorizontalPodAutoscaler")),
     )
     return Snapshot(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
+
+import aiohttp
 
 from paddock.operator.adapter_condition import ADAPTERS_READY
 from paddock.operator.apply import KedaMissing, NameTaken, perform
 from paddock.operator.children import Children
 from paddock.operator.client import Api
+from paddock.operator.custom_metrics.unmeasured import unmeasured
 from paddock.operator.diagnosis import Problem
 from paddock.operator.events import Recorder
 from paddock.operator.observe import observe, read
@@ -42,7 +45,7 @@ class Outcome:
     again: float | None
     changed: int = 0
     status: Mapping[str, Any] = field(default_factory=dict)
-    """As it is now; empty when `again` is None."""
+    """As it is now; empty when `again` is None, and of a new object whose status is left to the next look."""
 
 
 @dataclass(frozen=True)
@@ -50,29 +53,39 @@ class Reconciler:
     """What every pass needs."""
 
     api: Api
+    to_pods: aiohttp.ClientSession
     children: Children
     recorder: Recorder
     rendering: Rendering
     host_paths: HostPathPolicy
     isolation: Isolation
     reports: Reports
+    without_metrics: Callable[[], str | None]
+    """Why this operator serves no figures to autoscalers, in words; None when it does."""
+
+    others_wait: Callable[[], bool]
+    """Whether more keys are due than there are workers."""
 
     async def reconcile(self, key: Key) -> Outcome:
         """Raises what the API server answers; the caller backs off."""
         service = await read(self.api, key)
         if service is None or service.deleting:
             return Outcome(None)
-        seen = await observe(self.api, self.children, service)
+        seen = await observe(self.api, self.to_pods, self.children, service)
         verdict = self._judge(self.reports.complete(seen), seen)
         changed = 0
         if isinstance(verdict, Blueprint):
             try:
                 actions = plan(verdict, seen, self.rendering, self.isolation)
                 changed = await perform(self.api, self.recorder, service, actions)
+                if changed and self.others_wait():
+                    # The look that follows each change tells more than could be told now, and others wait to begin.
+                    return Outcome(UNSETTLED_SECONDS, changed, service.status)
                 if changed:
-                    seen = await observe(self.api, self.children, service)
+                    seen = await observe(self.api, self.to_pods, self.children, service)
             except (NameTaken, KedaMissing) as error:
                 seen = replace(seen, conflicts=(Problem(type(error).__name__, str(error)),))
+            seen = replace(seen, unmeasured=unmeasured(verdict.spec.autoscaling, self.without_metrics()))
         elif isinstance(verdict, ModelDoesNotFit):
             withdrawn = withdrawal(seen, verdict.revision)
             changed = await perform(self.api, self.recorder, service, withdrawn)

@@ -72,6 +72,7 @@ def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         isolation=Isolation(
             enabled=_switch("PADDOCK_NETWORK_POLICIES", environ, default="true"),
             operator_namespace=environ.get("PADDOCK_OPERATOR_NAMESPACE"),
+            pull_secrets=_listed("PADDOCK_SERVER_IMAGE_PULL_SECRETS", environ),
         ),
         log_level=_choice("PADDOCK_LOG_LEVEL", environ, _LEVELS, "INFO"),
         log_format=given.log_format,
@@ -138,13 +139,15 @@ def _positive(text: str) -> int:
 
 def _host_paths(environ: Mapping[str, str]) -> HostPathPolicy:
     allowed = _switch("PADDOCK_ALLOW_HOST_PATH", environ, default="false")
-    prefixes = tuple(
-        filter(None, (p.strip() for p in environ.get("PADDOCK_HOST_PATH_PREFIXES", "").split(",")))
-    )
+    prefixes = _listed("PADDOCK_HOST_PATH_PREFIXES", environ)
     for prefix in prefixes:
         if not prefix.startswith("/"):
             raise SettingsError(f"PADDOCK_HOST_PATH_PREFIXES holds {prefix!r}; each must be an absolute path")
     return HostPathPolicy(allowed, prefixes)
+
+
+def _listed(name: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(filter(None, (each.strip() for each in environ.get(name, "").split(","))))
 
 
 def _switch(name: str, environ: Mapping[str, str], default: str) -> bool:

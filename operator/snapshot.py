@@ -92,6 +92,9 @@ class Snapshot:
     """What pods tell of the adapters that they fetch."""
 
     conflicts: tuple[Problem, ...] = ()
+    unmeasured: Problem | None = None
+    """Why nothing can scale the service; it serves all the same."""
+
     is_silent: bool = False
 
     def surveys(self) -> dict[str, Survey]:

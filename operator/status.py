@@ -181,7 +181,7 @@ def _adapters(seen: Snapshot, verdict: Blueprint | Refusal) -> list[Aspect]:
 
 
 def _degraded(seen: Snapshot) -> Aspect:
-    problems = _problems(seen)
+    problems = [*_problems(seen), *([seen.unmeasured] if seen.unmeasured else [])]
     if not problems:
         return Aspect("Degraded", "False", "AsExpected", "No problem is known")
     shown = "; ".join(problem.message for problem in problems[:_SHOWN_PROBLEMS])

@@ -63,7 +63,8 @@ async def _pass(key: Key, queue: WorkQueue, reconciler: Reconciler, services: Se
         queue.schedule.forget(key)
         services.forget(key)
         return "gone"
-    services.saw(key, outcome.status)
+    if outcome.status:
+        services.saw(key, outcome.status)
     if outcome.changed:
         logger.info("%s/%s: %d objects changed", *key, outcome.changed)
     queue.succeeded(key, changed=bool(outcome.changed))

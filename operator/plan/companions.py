@@ -26,7 +26,7 @@ def companions(blueprint: Blueprint, seen: Snapshot, isolation: Isolation) -> li
     scaling = blueprint.spec.autoscaling
     own_account = blueprint.spec.template.service_account_name is None
     return [
-        *([service_account(service)] if own_account else []),
+        *([service_account(service, isolation.pull_secrets)] if own_account else []),
         headless_service(service, blueprint.scheme, blueprint.port),
         client_service(service, schemes, all_answer),
         *network_policies(blueprint, schemes, all_answer, isolation),

@@ -12,6 +12,7 @@ from typing import Any
 
 from paddock.operator.plan.blueprint import Blueprint
 from paddock.operator.plan.labels import SERVICE_LABEL, answering_labels, metadata_of, pods_name
+from paddock.operator.plan.model_download import ModelDownload
 from paddock.operator.resource import InferenceService
 
 _NAMESPACE_LABEL = "kubernetes.io/metadata.name"
@@ -20,10 +21,13 @@ _OPERATOR = {"app.kubernetes.io/name": "paddock-operator"}
 
 @dataclass(frozen=True)
 class Isolation:
-    """`enabled`: write policies at all. `operator_namespace`: where the operator that reads metrics runs."""
+    """`enabled`: write policies at all. `operator_namespace`: where the operator that asks the pods runs. `pull_secrets`: by
+    which the pods' own ServiceAccount pulls images, since the namespace's default account does not reach them.
+    """
 
     enabled: bool = True
     operator_namespace: str | None = None
+    pull_secrets: tuple[str, ...] = ()
 
 
 def network_policies(
@@ -38,7 +42,7 @@ def network_policies(
     clients = {"ports": ports, **({"from": sources} if sources else {})}
     member = {"matchLabels": {SERVICE_LABEL: service.name}}
     among = [{"from": [{"podSelector": member}]}] if blueprint.layout.meets else []
-    asked = _asked_for_adapters(blueprint, isolation)
+    asked = _asked_by_operator(blueprint, ports, isolation)
     return [
         _policy(
             service, service.name, {"matchLabels": answering_labels(service.name, all_answer)}, [clients]
@@ -55,12 +59,16 @@ def _clients(blueprint: Blueprint, isolation: Isolation) -> list[dict[str, Any]]
     return [*named, _operator(isolation.operator_namespace)]
 
 
-def _asked_for_adapters(blueprint: Blueprint, isolation: Isolation) -> list[dict[str, Any]]:
-    """The operator asks each pod how far its adapters are."""
-    if blueprint.fetched is None or isolation.operator_namespace is None:
+def _asked_by_operator(
+    blueprint: Blueprint, of_api: list[dict[str, Any]], isolation: Isolation
+) -> list[dict[str, Any]]:
+    """The operator asks each pod how far its model and its adapters are: followers too, which clients may not."""
+    downloads = of_api if isinstance(blueprint.source, ModelDownload) else []
+    fetched = [{"port": blueprint.fetched.port, "protocol": "TCP"}] if blueprint.fetched else []
+    ports = [*downloads, *fetched]
+    if not ports or isolation.operator_namespace is None:
         return []
-    port = {"port": blueprint.fetched.port, "protocol": "TCP"}
-    return [{"ports": [port], "from": [_operator(isolation.operator_namespace)]}]
+    return [{"ports": ports, "from": [_operator(isolation.operator_namespace)]}]
 
 
 def _operator(namespace: str) -> dict[str, Any]:

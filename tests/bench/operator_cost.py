@@ -1,10 +1,10 @@
 """What the operator costs: memory, CPU, requests, and the time from an apply to its StatefulSet, alone and among many.
 
-    python tests/bench/operator_cost.py --kubeconfig FILE [--samples 30] [--many 1000] [--idle 20]
+    python tests/bench/operator_cost.py --kubeconfig FILE [--samples 30] [--many 1000] [--idle 20] [--kwok]
 
 Runs `python -m paddock.operator` against the given cluster, whose CRD must be installed and where no operator
-of all namespaces may be at work. Pods never start: they ask for a node that does not exist. (Not named operator.py:
-a file of a standard module's name would be imported in its place.)
+of all namespaces may be at work. Pods never start: they ask for a node that does not exist, or with --kwok run in name
+only, on nodes that kwok fakes. (Not named operator.py: a file of a standard module's name would be imported in its place.)
 """
 
 import argparse
@@ -15,13 +15,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from fake_nodes import LABEL, fake_nodes
 from operator_process import OperatorProcess, operator_process
 
 from paddock.operator.client import Api
@@ -41,13 +42,13 @@ def show(what: str, measured: str, target: str = "") -> None:
     print(f"| {what} | {measured} | {target} |", flush=True)
 
 
-def service(name: str, **rollout: int) -> dict[str, Any]:
-    template = {"nodeSelector": {"paddock-bench": "none"}}
+def service(name: str) -> dict[str, Any]:
+    """One pod, for a fake node: without them it stays unschedulable."""
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,
         "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {"model": {"uri": "file:///models/none"}, "template": template, "rollout": rollout},
+        "spec": {"model": {"uri": "file:///models/none"}, "template": {"nodeSelector": LABEL}},
     }
 
 
@@ -305,23 +306,32 @@ async def measure(options: argparse.Namespace) -> None:
     kubeconfig = Path(options.kubeconfig)
     credentials = from_kubeconfig(kubeconfig)
     async with open_session(credentials, lambda *_: None) as session:
-        api = Api(session, credentials.server)
-        await set_namespace(session, credentials, True)
-        try:
-            async with (
-                watching(session, credentials, "/apis/apps/v1", "statefulsets") as sets,
-                watching(session, credentials, "/apis/policy/v1", "poddisruptionbudgets") as budgets,
-            ):
-                with bench_operator(kubeconfig) as process:
-                    await measure_alone(options, process, api, sets)
-                    names = await measure_many(options, process, api, sets)
-                    await measure_edits(process, api, budgets, names[:EDITS])
-            before = await settled_metadata(api)
-            with bench_operator(kubeconfig) as process:
-                await measure_again(process, before, api)
-        finally:
-            if not options.keep:
-                await set_namespace(session, credentials, False)
+        pods = options.samples + options.many
+        nodes = fake_nodes(session, credentials.server, kubeconfig, pods) if options.kwok else nullcontext()
+        async with nodes:
+            await set_namespace(session, credentials, True)
+            try:
+                await measure_in_namespace(options, session, credentials)
+            finally:
+                if not options.keep:
+                    await set_namespace(session, credentials, False)
+
+
+async def measure_in_namespace(
+    options: argparse.Namespace, session: aiohttp.ClientSession, credentials: Credentials
+) -> None:
+    kubeconfig, api = Path(options.kubeconfig), Api(session, credentials.server)
+    async with (
+        watching(session, credentials, "/apis/apps/v1", "statefulsets") as sets,
+        watching(session, credentials, "/apis/policy/v1", "poddisruptionbudgets") as budgets,
+    ):
+        with bench_operator(kubeconfig) as process:
+            await measure_alone(options, process, api, sets)
+            names = await measure_many(options, process, api, sets)
+            await measure_edits(process, api, budgets, names[:EDITS])
+    before = await settled_metadata(api)
+    with bench_operator(kubeconfig) as process:
+        await measure_again(process, before, api)
 
 
 def main() -> None:
@@ -332,6 +342,7 @@ def main() -> None:
     arguments.add_argument("--samples", type=int, default=30)
     arguments.add_argument("--many", type=int, default=1000)
     arguments.add_argument("--idle", type=float, default=20)
+    arguments.add_argument("--kwok", action="store_true", help="let the pods run, in name, on fake nodes")
     arguments.add_argument("--keep", action="store_true", help="leave the namespace as it is")
     options = arguments.parse_args()
     print("| what | measured | target |\n|---|---:|---:|", flush=True)

@@ -84,6 +84,17 @@ def operator(space: Kubectl) -> Iterator[OperatorProcess]:
         yield run_operator(stack, space)
 
 
+@contextmanager
+def settled_behind_proxy(space: Kubectl, folder: Path) -> Iterator[tuple[OperatorProcess, ApiProxy, Specs]]:
+    """An operator that reaches its API server through a proxy, and has made all of these resources."""
+    specs = {name: idle_service(name) for name in NAMES}
+    with ApiProxy(space.kubeconfig, folder) as proxy, ExitStack() as stack:
+        operator = run_operator(stack, space, proxy.kubeconfig)
+        space.apply(*specs.values())
+        settled(space, specs)
+        yield operator, proxy, specs
+
+
 def leads(operator: OperatorProcess) -> bool:
     return operator.says("/livez").strip() == "ok: watching"
 
@@ -201,12 +212,7 @@ def test_an_api_server_in_trouble_is_outlived(
     seconds: int,
     calm_runs: dict[str, list[str]],
 ) -> None:
-    specs = {name: idle_service(name) for name in NAMES}
-    with ApiProxy(space.kubeconfig, tmp_path) as proxy, ExitStack() as stack:
-        operator = run_operator(stack, space, proxy.kubeconfig)
-        space.apply(*specs.values())
-        settled(space, specs)
-
+    with settled_behind_proxy(space, tmp_path) as (operator, proxy, specs):
         proxy.become(mood)
         change_meanwhile(space, specs)
         if seconds:
@@ -250,11 +256,7 @@ def outlast(operator: OperatorProcess, seconds: int) -> None:
 def test_a_compacted_etcd_is_lived_through(
     unattended: Cluster, space: Kubectl, tmp_path: Path, calm_runs: dict[str, list[str]]
 ) -> None:
-    specs = {name: idle_service(name) for name in NAMES}
-    with ApiProxy(space.kubeconfig, tmp_path) as proxy, ExitStack() as stack:
-        operator = run_operator(stack, space, proxy.kubeconfig)
-        space.apply(*specs.values())
-        settled(space, specs)
+    with settled_behind_proxy(space, tmp_path) as (operator, proxy, specs):
         seen = space.get("infsvc", "s0")["metadata"]["resourceVersion"]
 
         proxy.become(Mood.REFUSED)
@@ -276,12 +278,8 @@ def test_a_compacted_etcd_is_lived_through(
 def test_deletions_that_no_watch_showed_are_noticed(
     unattended: Cluster, space: Kubectl, tmp_path: Path
 ) -> None:
-    specs = {name: idle_service(name) for name in NAMES}
-    with ApiProxy(space.kubeconfig, tmp_path) as proxy, ExitStack() as stack:
-        run_operator(stack, space, proxy.kubeconfig)
-        space.apply(*specs.values())
-        before = settled(space, specs)
-
+    with settled_behind_proxy(space, tmp_path) as (_, proxy, _):
+        before = comparable(space)
         proxy.become(Mood.FORGETFUL)
         space.run("delete", "statefulset", "s1-0")
         space.run("delete", "service", "s2")

@@ -53,6 +53,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"parallel": {"dataParallelSizeLocal": 1, "dataParallelHybridLb": True}},
         "dataParallelHybridLb needs dataParallelSize above 1",
     ),
+    "a replica that may sleep while others need its experts": (
+        {
+            "parallel": {"dataParallelSize": 2, "enableExpertParallel": True},
+            "model": {"enableSleepMode": True},
+        },
+        "enableSleepMode does not go with enableExpertParallel over several replicas",
+    ),
+    "weights elsewhere while others need the experts": (
+        {"parallel": {"dataParallelSize": 2, "enableExpertParallel": True}, "cache": {"cpuOffloadGb": 1}},
+        "cpuOffloadGb does not go with enableExpertParallel over several replicas",
+    ),
     "client certificates that no probe has": ({"frontend": {"sslCertReqs": 2}}, "the kubelet probes"),
     "fewer replicas at most than at least": (
         {

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 from serving import free_port
 
 from paddock.operator.adapter_condition import adapter_problems, adapters_ready
@@ -93,11 +94,19 @@ def pod(port: int) -> dict[str, Any]:
     }
 
 
+def asked(pod: dict[str, Any]) -> dict[str, tuple[AdapterReport, ...]]:
+    async def ask() -> dict[str, tuple[AdapterReport, ...]]:
+        async with aiohttp.ClientSession() as session:
+            return await adapter_reports(session, [pod])
+
+    return asyncio.run(ask())
+
+
 def test_pods_are_asked_and_awaited_until_they_say_loaded() -> None:
     row = {"name": "sql", "entry": "sql-1", "state": "Loaded", "message": "a\nb"}
     port = free_port()
     with Teller(port, lambda: json.dumps([row])):
-        reports = asyncio.run(adapter_reports([pod(port)]))
+        reports = asked(pod(port))
 
     assert reports == {"qwen3-0-0": (AdapterReport("sql", "sql-1", "Loaded", "ab"),)}
     assert not awaits_adapters([pod(port)], reports)
@@ -108,4 +117,4 @@ def test_a_page_of_somebody_else_tells_nothing() -> None:
     port = free_port()
     for text in ("", "{}", "[1]", '[{"name": "sql"}]', "[" * 10_000):
         with Teller(port, lambda text=text: text):  # type: ignore[misc]
-            assert asyncio.run(adapter_reports([pod(port)])) == {}
+            assert asked(pod(port)) == {}

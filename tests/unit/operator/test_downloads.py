@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import aiohttp
 import pytest
 from serving import free_port
 
@@ -24,6 +25,14 @@ def pod(state: Body, last: Body | None = None, port: int = 8000) -> Body:
     }
 
 
+def asked(*pods: Body) -> dict[str, str]:
+    async def ask() -> dict[str, str]:
+        async with aiohttp.ClientSession() as session:
+            return await downloads_of(session, pods)
+
+    return asyncio.run(ask())
+
+
 def ended(code: int, message: str = "") -> Body:
     return {"terminated": {"exitCode": code, "message": message}}
 
@@ -35,17 +44,17 @@ def test_a_pod_tells_how_far_its_download_is(tmp_path: Any) -> None:
     with Progress(port) as progress:
         progress.follow(download)
 
-        lines = asyncio.run(downloads_of([pod({"running": {}}, port=port)]))
+        lines = asked(pod({"running": {}}, port=port))
 
     assert lines == {"tiny-0-0": "downloading: 250.0 kB of 1.0 MB (25 %)"}
 
 
 def test_a_pod_that_cannot_be_asked_is_downloading_all_the_same() -> None:
-    assert asyncio.run(downloads_of([pod({"running": {}}, port=free_port())])) == {"tiny-0-0": "downloading"}
+    assert asked(pod({"running": {}}, port=free_port())) == {"tiny-0-0": "downloading"}
 
 
 def test_pods_that_download_nothing_are_not_asked() -> None:
-    assert asyncio.run(downloads_of([pod(ended(0)), {"metadata": {"name": "b"}, "status": {}}])) == {}
+    assert asked(pod(ended(0)), {"metadata": {"name": "b"}, "status": {}}) == {}
 
 
 @pytest.mark.parametrize("state", [{"running": {}}, {"waiting": {"reason": "CrashLoopBackOff"}}])

@@ -16,6 +16,7 @@ def test_the_environment_of_the_chart_is_read() -> None:
             "PADDOCK_OPERATOR_NAMESPACE": "paddock-system",
             "PADDOCK_OPERATOR_POD_NAME": "operator-7",
             "PADDOCK_SERVER_IMAGE_PULL_POLICY": "Never",
+            "PADDOCK_SERVER_IMAGE_PULL_SECRETS": "mirror,spare",
             "PADDOCK_ALLOW_HOST_PATH": "true",
             "PADDOCK_HOST_PATH_PREFIXES": "/models, /data",
             "PADDOCK_LOG_LEVEL": "warning",
@@ -29,7 +30,9 @@ def test_the_environment_of_the_chart_is_read() -> None:
     assert settings.identity.startswith("operator-7_")
     assert (settings.rendering.pull_policy, settings.rendering.accelerator) == ("Never", "nvidia.com/gpu")
     assert settings.rendering.model_cache == "pvc://cache"
-    assert settings.isolation == Isolation(enabled=False, operator_namespace="paddock-system")
+    assert settings.isolation == Isolation(
+        enabled=False, operator_namespace="paddock-system", pull_secrets=("mirror", "spare")
+    )
     assert settings.metrics_api_certificates is None
     assert settings.host_paths.prefixes == ("/models", "/data")
     assert (settings.log_level, settings.log_format) == ("WARNING", "json")
