@@ -19,7 +19,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from local_cluster.bring_up import up
 from local_cluster.compaction import compact
-from local_cluster.directories import ClusterDirectory
+from local_cluster.directories import REPOSITORY, ClusterDirectory
 from local_cluster.errors import ClusterError
 from local_cluster.installation import install
 from local_cluster.model_image import load_model_image
@@ -69,8 +69,11 @@ def parser() -> argparse.ArgumentParser:
     command(
         "env", run_env, "print shell exports that put kubectl and helm on PATH and point them at the cluster"
     )
-    command(
+    building = command(
         "build-images", run_build_images, "load Paddock's two images into the cluster; prints their names"
+    )
+    building.add_argument(
+        "--checkout", type=Path, default=REPOSITORY, help="of which the code is (default: this one)"
     )
     command(
         "compact", run_compact, "compact etcd and restart the API server; prints the revision that is left"
@@ -147,7 +150,7 @@ def run_env(directory: ClusterDirectory, arguments: argparse.Namespace) -> int:
 
 
 def run_build_images(directory: ClusterDirectory, arguments: argparse.Namespace) -> int:
-    print(json.dumps(build_images(open_cluster(directory))))
+    print(json.dumps(build_images(open_cluster(directory), arguments.checkout)))
     return 0
 
 

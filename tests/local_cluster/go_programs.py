@@ -102,6 +102,14 @@ COLLECTOR = Family("otelcol", {"otelcol": "."}, "2 min")
 # Built for the tests of model sources alone: an S3 server over a folder.
 S3_GATEWAY = Family("versitygw", {"versitygw": "github.com/versity/versitygw/cmd/versitygw"}, "3 min")
 
+# Built for measuring the operator alone: nodes and pods that run in name only.
+KWOK = Family("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, "2 min")
+
+# Built for the test of autoscaling by its figures alone.
+METRICS_ADAPTER = Family(
+    "prometheus-adapter", {"prometheus-adapter": "sigs.k8s.io/prometheus-adapter/cmd/adapter"}, "3 min"
+)
+
 
 def build_family(family: Family, programs: Path) -> Path:
     """The folder with the family's programs, built now if this key has never been built."""

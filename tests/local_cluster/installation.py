@@ -102,15 +102,27 @@ def _link_together(tools: Path, folders: list[Path]) -> Path:
 
 def _system_images(images: Path, tools: Path) -> dict[str, Path]:
     """Images of one static program each: the pod sandbox, and CoreDNS."""
-    archives = {}
-    for program in ("pause", "coredns"):
-        binary = (tools / program).resolve()
-        name = f"localhost/{program}:{binary.parent.name.rpartition('-')[2]}"
-        archive = images / f"{program}-{binary.parent.name.rpartition('-')[2]}.tar"
-        if not archive.exists():
-            _write_program_image(archive, name, binary)
-        archives[name] = archive
-    return archives
+    return dict(_image_of(images, (tools / program).resolve()) for program in ("pause", "coredns"))
+
+
+def program_image(family: Family, name: str) -> tuple[str, Path]:
+    """An image, and its OCI archive, of a program that only some tests need; made when first asked for."""
+    images = cache_root() / "images"
+    images.mkdir(exist_ok=True)
+    binary = program(family, name)
+    with locked(cache_root() / "install.lock", "an install"):
+        return _image_of(images, binary)
+
+
+def _image_of(images: Path, binary: Path) -> tuple[str, Path]:
+    """Runs the program as its entrypoint; where a family has several, each image is named after both."""
+    family, _, key = binary.parent.name.rpartition("-")
+    path = (binary.name,) if binary.name == family else (family, binary.name)
+    name = f"localhost/{'/'.join(path)}:{key}"
+    archive = images / f"{'-'.join(path)}-{key}.tar"
+    if not archive.exists():
+        _write_program_image(archive, name, binary)
+    return name, archive
 
 
 def _write_program_image(archive: Path, name: str, binary: Path) -> None:

@@ -32,8 +32,11 @@ USERS = f"root:x:0:0:root:/:/usr/sbin/nologin\nnonroot:x:{NONROOT}:{NONROOT}:non
 GROUPS = f"root:x:0:\nnonroot:x:{NONROOT}:\n"
 
 
-def build_images(cluster: Cluster) -> dict[str, str]:
-    """Load both images into every node; {"operator": NAME:TAG, "server": NAME:TAG}."""
+def build_images(cluster: Cluster, checkout: Path = REPOSITORY) -> dict[str, str]:
+    """Load both images into every node; {"operator": NAME:TAG, "server": NAME:TAG}.
+
+    `checkout`: whose code goes in; the environments are this one's.
+    """
     images = cache_root() / "images"
     with locked(images / ".paddock.lock", "another build of images"):
         environments = {
@@ -45,7 +48,7 @@ def build_images(cluster: Cluster) -> dict[str, str]:
         with Step("Loading Paddock's images", "20 s after a change of dependencies, else 2 s"):
             python = environments["server"].folder / "bin" / "python"
             paths = [_site_packages(environment) for environment in environments.values()]
-            code = build_code_layer(REPOSITORY, python, images, paths)
+            code = build_code_layer(checkout, python, images, paths)
             return {name: _load(cluster, name, images, one, code) for name, one in environments.items()}
 
 

@@ -18,11 +18,14 @@ def helm(cluster: Cluster, *args: str) -> str:
     return done.stdout
 
 
-def install_chart(cluster: Cluster, *more: str, folder: Path = MODEL.parent) -> str:
+CHART = ROOT / "charts/paddock"
+
+
+def install_chart(cluster: Cluster, *more: str, folder: Path = MODEL.parent, chart: Path = CHART) -> str:
     """Install or upgrade; `file://` models are allowed below `folder`."""
     return helm(
         cluster,
-        *("upgrade", "--install", RELEASE, str(ROOT / "charts/paddock")),
+        *("upgrade", "--install", RELEASE, str(chart)),
         *("--create-namespace", "--wait", "--timeout", "120s"),
         *("--set", f"operator.image={cluster.operator_image}"),
         *("--set", f"server.image={cluster.server_image}"),

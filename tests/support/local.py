@@ -8,6 +8,11 @@ from pathlib import Path
 from installed import MODEL, ROOT, Cluster
 from kubectl import Kubectl
 
+sys.path.insert(0, str(ROOT / "tests"))
+
+from local_cluster.go_programs import Family
+from local_cluster.installation import program_image
+
 
 def command(name: str, *args: str) -> str:
     """Run the local cluster's program; its progress is shown, its standard output returned."""
@@ -26,3 +31,18 @@ def bring_up(name: str) -> Cluster:
     model_image = command(name, "load-model-image", str(MODEL.relative_to(ROOT)))
     kubectl = Kubectl(kubeconfig, str(tools / "kubectl"))
     return Cluster(kubectl, str(tools / "helm"), images["server"], images["operator"], model_image)
+
+
+def load_program(cluster: Cluster, family: Family, name: str) -> str:
+    """A program that only some tests need, built when first asked for, as an image on every node. The image's name."""
+    image, archive = program_image(family, name)
+    command(cluster.kubectl.kubeconfig.parent.name, "load-image", str(archive))
+    return image
+
+
+def module_folder(module: str) -> Path:
+    """The source of a Go module, `PATH@VERSION`, with the manifests that its project has users apply."""
+    told = subprocess.run(
+        ["go", "mod", "download", "-json", module], capture_output=True, text=True, check=True, cwd="/"
+    )
+    return Path(json.loads(told.stdout)["Dir"])

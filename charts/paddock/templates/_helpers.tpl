@@ -28,6 +28,26 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{- /* The image of a component: dict "component" "operator" "image" .Values.operator.image "root" $ */ -}}
+{{- define "paddock.image" -}}
+{{- $registry := .root.Values.imageRegistry | trimSuffix "/" -}}
+{{- $name := printf "paddock-%s:%s" .component .root.Chart.AppVersion -}}
+{{ default (ternary (printf "%s/%s" $registry $name) $name (ne $registry "")) .image }}
+{{- end -}}
+
+{{- /* Not those of the operator: its Service must not lead to the check's pod. */ -}}
+{{- define "paddock.check.labels" -}}
+app.kubernetes.io/name: paddock-operator-check
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/part-of: paddock
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- /* A failed check stays until the next one, to be looked at. */ -}}
+{{- define "paddock.check.hook" -}}
+{helm.sh/hook: test, helm.sh/hook-weight: {{ . | quote }}, helm.sh/hook-delete-policy: "before-hook-creation,hook-succeeded"}
+{{- end -}}
+
 {{- define "paddock.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{ default (include "paddock.operator.name" .) .Values.serviceAccount.name }}

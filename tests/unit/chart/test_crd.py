@@ -17,8 +17,9 @@ BODY = "spec:\n  versions:\n  - schema: {maximum: 9007199254740991, pattern: '{{
 
 def crd_of(rendered: str) -> dict[str, Any] | None:
     """The CustomResourceDefinition among the rendered objects."""
-    kinds = {item["kind"]: item for item in yaml.safe_load_all(rendered) if item}
-    return kinds.get("CustomResourceDefinition")
+    found = [each for each in rendered.split("\n---\n") if "\nkind: CustomResourceDefinition\n" in each]
+    parsed: dict[str, Any] | None = yaml.safe_load(found[0]) if found else None
+    return parsed
 
 
 def write_crd(chart: Path, metadata: str) -> None:
@@ -64,6 +65,13 @@ def test_the_keep_policy_is_added_and_nothing_else_changes(
     assert rendered is not None
     assert rendered["metadata"] == {"name": NAME, "annotations": annotations}
     assert rendered["spec"] == yaml.safe_load(BODY)["spec"]
+
+
+def test_uninstall_takes_the_crd_along_where_that_was_asked_for(render: Render) -> None:
+    rendered = crd_of(render("--set", "crds.keep=false"))
+
+    assert rendered is not None
+    assert "annotations" not in rendered["metadata"]
 
 
 def test_the_crd_can_be_left_to_others(render: Render) -> None:

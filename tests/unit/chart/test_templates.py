@@ -19,9 +19,18 @@ CERTIFICATE = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/=]+")
 Render = Callable[..., str]
 
 
+def documents(rendered: str, *, hooks: bool = False) -> list[dict[str, Any]]:
+    """The rendered objects, of `helm test` alone with `hooks`, else without those."""
+    return [
+        item
+        for item in yaml.safe_load_all(rendered)
+        if item and ("helm.sh/hook" in item["metadata"].get("annotations", {})) == hooks
+    ]
+
+
 def objects(rendered: str) -> dict[str, dict[str, Any]]:
-    """The rendered objects by kind."""
-    return {item["kind"]: item for item in yaml.safe_load_all(rendered) if item}
+    """The installed objects by kind."""
+    return {item["kind"]: item for item in documents(rendered)}
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +55,10 @@ def test_rendered_manifests_equal_the_golden_file(render: Render, name: str, arg
     assert rendered == golden.read_text(encoding="utf-8"), "set PADDOCK_UPDATE_GOLDEN=1 to accept the change"
 
 
-def test_the_operator_pod_meets_the_restricted_standard(defaults: dict[str, dict[str, Any]]) -> None:
-    pod = defaults["Deployment"]["spec"]["template"]["spec"]
+@pytest.mark.parametrize("hooks", [False, True], ids=["operator", "check"])
+def test_each_pod_meets_the_restricted_standard(render: Render, hooks: bool) -> None:
+    made = {item["kind"]: item for item in documents(render("--set", "crds.install=false"), hooks=hooks)}
+    pod = made["Pod"]["spec"] if hooks else made["Deployment"]["spec"]["template"]["spec"]
     container = pod["containers"][0]["securityContext"]
 
     assert pod["securityContext"]["runAsNonRoot"] is True
@@ -55,7 +66,39 @@ def test_the_operator_pod_meets_the_restricted_standard(defaults: dict[str, dict
     assert container["allowPrivilegeEscalation"] is False
     assert container["capabilities"] == {"drop": ["ALL"]}
     assert container["readOnlyRootFilesystem"] is True
-    assert not any("hostPath" in volume for volume in pod["volumes"])
+    assert not any("hostPath" in volume for volume in pod.get("volumes", []))
+
+
+def images(rendered: str) -> list[str]:
+    """Of the operator, of the server, and of the check."""
+    [deployment] = [item for item in documents(rendered) if item["kind"] == "Deployment"]
+    [check] = [item for item in documents(rendered, hooks=True) if item["kind"] == "Pod"]
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    server = next(each["value"] for each in container["env"] if each["name"] == "PADDOCK_SERVER_IMAGE")
+    return [container["image"], server, check["spec"]["containers"][0]["image"]]
+
+
+def test_images_come_from_the_registry_unless_they_are_named_in_full(render: Render) -> None:
+    operator, server, check = images(
+        render("--set", "crds.install=false,imageRegistry=mirror.example:5000/ai")
+    )
+    assert operator == check
+    assert {image.split(":0")[0] for image in (operator, server)} == {
+        "mirror.example:5000/ai/paddock-operator",
+        "mirror.example:5000/ai/paddock-server",
+    }
+    named = "crds.install=false,imageRegistry=mirror.example,operator.image=own/operator:2"
+    assert images(render("--set", named))[0] == "own/operator:2"
+
+
+def test_the_check_runs_where_the_operator_serves(render: Render) -> None:
+    watched = render("--set", "crds.install=false,operator.watchNamespaces={a,b}")
+    made = {item["kind"]: item for item in documents(watched, hooks=True)}
+
+    assert made["Role"]["metadata"]["namespace"] == made["RoleBinding"]["metadata"]["namespace"] == "a"
+    assert made["Pod"]["spec"]["containers"][0]["command"][-1] == "--namespace=a"
+    selector = objects(watched)["Deployment"]["spec"]["selector"]["matchLabels"]
+    assert not selector.items() <= made["Pod"]["metadata"]["labels"].items()
 
 
 def test_the_operator_cannot_read_a_secret_and_has_no_wildcard(defaults: dict[str, dict[str, Any]]) -> None:
@@ -71,7 +114,7 @@ def test_an_operator_of_some_namespaces_gets_the_same_rights_there_and_no_cluste
     render: Render, defaults: dict[str, dict[str, Any]]
 ) -> None:
     rendered = render("--set", "crds.install=false", "--set", "operator.watchNamespaces={a,b}")
-    made = [item for item in yaml.safe_load_all(rendered) if item]
+    made = documents(rendered)
 
     roles = {item["metadata"]["namespace"]: item["rules"] for item in made if item["kind"] == "Role"}
     [deployment] = [item for item in made if item["kind"] == "Deployment"]
@@ -140,10 +183,9 @@ def test_an_operator_scaled_to_zero_leaves_no_api_that_nobody_answers(render: Re
 
 
 def test_the_autoscaler_may_read_exactly_the_metrics_that_are_served(render: Render) -> None:
-    documents = [item for item in yaml.safe_load_all(render("--set", "crds.install=false")) if item]
     [reader] = [
         item
-        for item in documents
+        for item in documents(render("--set", "crds.install=false"))
         if item["metadata"]["name"].endswith("metrics-api-reader") and "rules" in item
     ]
 

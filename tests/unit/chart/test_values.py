@@ -35,6 +35,9 @@ REFUSED = {
         "modelSources.hostPath.enabled=true,modelSources.hostPath.allowedPrefixes={/}",
         "/modelSources/hostPath/allowedPrefixes/0",
     ),
+    "misspelt value of the CRD": ("crds.kept=false", "/crds"),
+    "registry with a scheme": ("imageRegistry=https://mirror.example", "/imageRegistry"),
+    "pull secret without its key": ("server.imagePullSecrets={mirror}", "/server/imagePullSecrets/0"),
     "service account name": ("serviceAccount.name=Not_A_Name", "/serviceAccount/name"),
     "toleration effect": ("operator.tolerations[0].effect=Sometimes", "/operator/tolerations/0/effect"),
 }

@@ -11,6 +11,7 @@ from local_cluster.errors import ClusterError
 from local_cluster.go_programs import (
     COLLECTOR,
     FAMILIES,
+    METRICS_ADAPTER,
     MONITORING,
     Family,
     find_go,
@@ -47,7 +48,9 @@ def test_the_key_changes_with_a_linked_value(family: Family) -> None:
     assert dataclasses.replace(family, link_values={"x.version": "v2"}).key() != family.key()
 
 
-@pytest.mark.parametrize("every", [*FAMILIES, MONITORING, COLLECTOR], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "every", [*FAMILIES, MONITORING, COLLECTOR, METRICS_ADAPTER], ids=lambda one: one.name
+)
 def test_every_family_pins_its_modules_with_checksums(every: Family) -> None:
     source = every.source
 
