@@ -105,6 +105,13 @@ S3_GATEWAY = Family("versitygw", {"versitygw": "github.com/versity/versitygw/cmd
 # Built for measuring the operator alone: nodes and pods that run in name only.
 KWOK = Family("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, "2 min")
 
+# Built for the test of autoscaling by KEDA alone.
+KEDA = Family(
+    "keda",
+    {name: f"github.com/kedacore/keda/v2/cmd/{name}" for name in ("operator", "adapter", "webhooks")},
+    "10 min",
+)
+
 # Built for the test of autoscaling by its figures alone.
 METRICS_ADAPTER = Family(
     "prometheus-adapter", {"prometheus-adapter": "sigs.k8s.io/prometheus-adapter/cmd/adapter"}, "3 min"

@@ -11,6 +11,7 @@ from local_cluster.errors import ClusterError
 from local_cluster.go_programs import (
     COLLECTOR,
     FAMILIES,
+    KEDA,
     METRICS_ADAPTER,
     MONITORING,
     Family,
@@ -49,7 +50,7 @@ def test_the_key_changes_with_a_linked_value(family: Family) -> None:
 
 
 @pytest.mark.parametrize(
-    "every", [*FAMILIES, MONITORING, COLLECTOR, METRICS_ADAPTER], ids=lambda one: one.name
+    "every", [*FAMILIES, MONITORING, COLLECTOR, KEDA, METRICS_ADAPTER], ids=lambda one: one.name
 )
 def test_every_family_pins_its_modules_with_checksums(every: Family) -> None:
     source = every.source
