@@ -87,6 +87,9 @@ class KeyLimit:
     supported: tuple[object, ...]
     reason: str
 
+    def takes(self, value: object) -> bool:
+        return any(same(value, other) for other in self.supported)
+
     @property
     def advice(self) -> str:
         return (

@@ -30,7 +30,7 @@ def _unsupported(groups: Mapping[str, Any]) -> Iterator[Problem]:
 def _unsupported_keys(path: tuple[str, str], value: Structure) -> Iterator[Problem]:
     for key, limit in key_limits(type(value)):
         given = getattr(value, key)
-        if given is not None and not any(same(given, other) for other in limit.supported):
+        if given is not None and not limit.takes(given):
             yield Problem((*path, key), key_refusal(limit), shown(given), unsupported=True)
 
 

@@ -76,7 +76,8 @@ class Sampler:
         raw = self.table.logprobs_mode in ("raw_logprobs", "raw_logits")
         # What follows works in place, so what raw numbers need is kept aside first.
         scores = logits[torch.from_numpy(reported).to(logits.device)] if reported.size and raw else None
-        if self.table.changes_logits[rows].any():
+        changes_logits = bool(self.table.changes_logits[rows].any())
+        if changes_logits:
             self._process(logits, rows, lengths, masks)
         errors = dict(self.processors.apply(logits, rows, lengths))
         if masks is not None:
@@ -94,7 +95,7 @@ class Sampler:
             for index, entry in zip(reported, entries, strict=True):
                 logprobs[index] = entry
         # Last: what finds no memory before is computed again, and no token may count twice.
-        if self.table.changes_logits[rows].any():
+        if changes_logits:
             self.table.penalties.count(rows, token_ids)
         return SampledTokens(token_ids, logprobs, errors)
 

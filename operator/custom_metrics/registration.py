@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,30 +77,32 @@ class Registration:
 
     async def withdraw(self) -> None:
         """If it is ours. Never keeps the process from ending."""
-        await _quietly(self._delete("nobody answers until the next operator leads"))
+        await _quietly(self._end())
+
+    async def _end(self) -> None:
+        live = await self.api.get("APIService", "", NAME)
+        await self._delete(live, "nobody answers until the next operator leads")
 
     async def _settle(self) -> None:
-        taken = await self._taken()
+        live = {name: await self.api.get("APIService", "", name) for name in NAMES}
+        taken = self._taken(live)
         if taken != self.taken:
             logger.warning(taken or f"nobody else serves {API_GROUP} any more")
         self.taken = taken
         if taken:
-            await self._delete("two would hide each other's figures")
-        else:
+            await self._delete(live[NAME], "two would hide each other's figures")
+        elif live[NAME] is None:
             await self._make()
 
-    async def _taken(self) -> str | None:
-        for name in NAMES:
-            live = await self.api.get("APIService", "", name)
-            if live is not None and not self._is_ours(live):
-                service = live["spec"].get("service") or {}
+    def _taken(self, live: Mapping[str, dict[str, Any] | None]) -> str | None:
+        for name, body in live.items():
+            if body is not None and not self._is_ours(body):
+                service = body["spec"].get("service") or {}
                 whose = f"Service {service.get('name')} in namespace {service.get('namespace')}"
                 return f"{name} is served by {whose}, so that this operator serves no metrics"
         return None
 
     async def _make(self) -> None:
-        if await self.api.get("APIService", "", NAME) is not None:
-            return
         role = await self.api.get("ClusterRole", "", self.name)
         if role is None:
             logger.info("%s is not registered: there is no ClusterRole %s any more", NAME, self.name)
@@ -113,8 +115,7 @@ class Registration:
         else:
             logger.info("registered %s again", NAME)
 
-    async def _delete(self, why: str) -> None:
-        live = await self.api.get("APIService", "", NAME)
+    async def _delete(self, live: dict[str, Any] | None, why: str) -> None:
         if live is None or not self._is_ours(live):
             return
         # In whatever state: that nobody answers any more is being written down at this moment.

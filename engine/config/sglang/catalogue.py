@@ -130,4 +130,4 @@ def _is_refused_key(path: Path, value: object) -> bool:
     group, name, *keys = path
     structure = by_path()[group, name].kind.structure
     limits = {} if structure is None else dict(key_limits(structure))
-    return any(key in limits and value not in limits[key].supported for key in keys)
+    return any(key in limits and not limits[key].takes(value) for key in keys)

@@ -9,12 +9,11 @@ Then capped scores (heads of Gemma 2 2B) and sinks (of GPT-OSS 20B) beside the s
 the definition in PyTorch; and decodes over a cache of 8-bit floats beside one in the query's own type.
 """
 
-import argparse
 from dataclasses import dataclass
 from typing import TypedDict
 
 import torch
-from timing import DEVICE, Rotation, Work, fastest, print_table, product_work, read_work
+from timing import DEVICE, Rotation, Work, fastest, print_table, product_work, read_work, repeats_asked_for
 
 from paddock.kernels import AttentionMetadata, paged_attention
 from paddock.kernels.paged_attention import reference
@@ -155,11 +154,7 @@ def measure_narrow(name: str, cache_dtype: torch.dtype, repeats: int) -> list[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeats", type=int, default=40)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    repeats = repeats_asked_for(__doc__, 40)
     header = [
         "dtype",
         "case",
@@ -171,17 +166,13 @@ def main() -> None:
     ]
     print_table(
         header,
-        [
-            measure(name, dtype, arguments.repeats)
-            for dtype in (torch.bfloat16, torch.float32)
-            for name in CASES
-        ],
+        [measure(name, dtype, repeats) for dtype in (torch.bfloat16, torch.float32) for name in CASES],
     )
     print()
     print_table(
         ["dtype", "case", "paged ms", "without them ms", "definition ms", "speed-up"],
         [
-            measure_extended(name, dtype, arguments.repeats)
+            measure_extended(name, dtype, repeats)
             for dtype in (torch.bfloat16, torch.float32)
             for name in EXTENDED_CASES
         ],
@@ -190,7 +181,7 @@ def main() -> None:
     print_table(
         ["cache", "case", "paged ms", "bfloat16 cache ms", "speed-up"],
         [
-            measure_narrow(name, dtype, arguments.repeats)
+            measure_narrow(name, dtype, repeats)
             for dtype in (torch.float8_e4m3fn, torch.float8_e5m2)
             for name in CASES
             if name.startswith("decode")

@@ -5,10 +5,8 @@
 On a CPU, where the draw is by sorting, this only shows that the script runs.
 """
 
-import argparse
-
 import torch
-from timing import DEVICE, fastest, print_table
+from timing import DEVICE, fastest, print_table, repeats_asked_for
 
 from paddock.kernels.draw import draw, reference
 
@@ -35,12 +33,8 @@ def measure(name: str, rows: int, repeats: int) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeats", type=int, default=20)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    rows = [measure(name, count, arguments.repeats) for name in LIMITS for count in ROWS]
+    repeats = repeats_asked_for(__doc__, 20)
+    rows = [measure(name, count, repeats) for name in LIMITS for count in ROWS]
     print_table(["limits", "rows", "ours µs", "by sorting µs", "speed-up"], rows)
 
 

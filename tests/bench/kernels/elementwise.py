@@ -5,10 +5,8 @@
 At 16 rows of the tiny model what counts is the cost of a call; at 512 rows of Qwen3-0.6B, the memory.
 """
 
-import argparse
-
 import torch
-from timing import DEVICE, Work, fastest, print_table
+from timing import DEVICE, Work, fastest, print_table, repeats_asked_for
 
 from paddock.kernels import rms_norm, rotary_cache_write, silu_and_mul
 from paddock.kernels.rms_norm import reference as norm_reference
@@ -44,16 +42,12 @@ def works(size: str, dtype: torch.dtype) -> dict[str, tuple[Work, Work]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeats", type=int, default=200)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    repeats = repeats_asked_for(__doc__, 200)
     rows = []
     for size in SIZES:
         for dtype in (torch.float32, torch.bfloat16):
             for name, pair in works(size, dtype).items():
-                ours, torchs = (seconds * 1e6 for seconds in fastest(pair, arguments.repeats))
+                ours, torchs = (seconds * 1e6 for seconds in fastest(pair, repeats))
                 kind = str(dtype).removeprefix("torch.")
                 rows.append([size, kind, name, f"{ours:.1f}", f"{torchs:.1f}", f"{torchs / ours:.1f}"])
     print_table(["size", "dtype", "operation", "ours µs", "PyTorch µs", "speed-up"], rows)

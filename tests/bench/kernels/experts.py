@@ -5,10 +5,8 @@
 Experts of Qwen3-30B-A3B (8 of 128) on a GPU, of a small mixture (2 of 8) on a CPU. Routing is random and even.
 """
 
-import argparse
-
 import torch
-from timing import DEVICE, Work, fastest, print_table
+from timing import DEVICE, Work, fastest, print_table, repeats_asked_for
 
 from paddock.kernels.moe import combine, expert_linear, reference, sort_by_expert
 
@@ -44,15 +42,11 @@ def works(tokens: int, dtype: torch.dtype) -> tuple[Work, Work]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeats", type=int, default=20)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    repeats = repeats_asked_for(__doc__, 20)
     rows = []
     for dtype in (torch.bfloat16, torch.float32):
         for tokens in TOKENS:
-            ours, plain = (seconds * 1e6 for seconds in fastest(works(tokens, dtype), arguments.repeats))
+            ours, plain = (seconds * 1e6 for seconds in fastest(works(tokens, dtype), repeats))
             kind = str(dtype).removeprefix("torch.")
             rows.append([kind, str(tokens), f"{ours:.0f}", f"{plain:.0f}", f"{plain / ours:.1f}"])
     print_table(["dtype", "tokens", "ours µs", "one by one µs", "speed-up"], rows)

@@ -6,11 +6,10 @@ Weights rotate through more memory than the second-level caches hold. The limits
 product) are measured in the same turns; the least time of each counts.
 """
 
-import argparse
 from functools import partial
 
 import torch
-from timing import DEVICE, Rotation, Work, fastest, print_table, product_work, read_work
+from timing import DEVICE, Rotation, Work, fastest, print_table, product_work, read_work, repeats_asked_for
 
 from paddock.kernels import pack_linear
 
@@ -47,17 +46,9 @@ def measure(dtype: torch.dtype, rows: int, repeats: int) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeats", type=int, default=60)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    repeats = repeats_asked_for(__doc__, 60)
     header = ["dtype", "rows", "ours ms", "F.linear ms", "speed-up", "GB/s of weights", "GFLOP/s"]
-    rows = [
-        measure(dtype, count, arguments.repeats)
-        for dtype in (torch.bfloat16, torch.float32)
-        for count in ROWS
-    ]
+    rows = [measure(dtype, count, repeats) for dtype in (torch.bfloat16, torch.float32) for count in ROWS]
     print_table(header, rows)
 
 

@@ -1,5 +1,6 @@
 """Timing of alternatives side by side, and this machine's own limits, for the kernel benchmarks."""
 
+import argparse
 import time
 from collections.abc import Callable, Sequence
 
@@ -25,6 +26,16 @@ def fastest(alternatives: Sequence[Work], repeats: int) -> list[float]:
                 torch.cuda.synchronize()
             best[index] = min(best[index], time.perf_counter() - start)
     return best
+
+
+def repeats_asked_for(description: str | None, usual: int) -> int:
+    """Of the command line, which also says how many threads compute."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=usual)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    return int(arguments.repeats)
 
 
 class Rotation:
