@@ -29,7 +29,7 @@ def companions(blueprint: Blueprint, seen: Snapshot, isolation: Isolation) -> li
         *([service_account(service, isolation.pull_secrets)] if own_account else []),
         headless_service(service, blueprint.scheme, blueprint.port),
         client_service(service, schemes, all_answer),
-        *network_policies(blueprint, schemes, all_answer, isolation),
+        *network_policies(blueprint, schemes, isolation),
         disruption_budget(blueprint),
         *([_autoscaler(service, scaling)] if scaling else []),
     ]

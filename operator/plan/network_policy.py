@@ -1,7 +1,10 @@
-"""Who may open a connection to the pods: clients to the API port of those that answer, group members to each other.
+"""Who may open a connection to the pods: clients to the API port, group members to each other.
 
 Only what comes in is ruled; probes of the kubelet always pass. Policies add up, so these never close what another
 policy of the namespace opens.
+
+The first pod of a group is not chosen by its index: Cilium leaves that label out of a pod's identity, and would find
+no pod, so that nobody could ask. The others have nothing at the API port but the progress of a download.
 """
 
 from __future__ import annotations
@@ -11,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paddock.operator.plan.blueprint import Blueprint
-from paddock.operator.plan.labels import SERVICE_LABEL, answering_labels, metadata_of, pods_name
-from paddock.operator.plan.model_download import ModelDownload
+from paddock.operator.plan.labels import SERVICE_LABEL, metadata_of, pods_name
 from paddock.operator.resource import InferenceService
 
 _NAMESPACE_LABEL = "kubernetes.io/metadata.name"
@@ -31,9 +33,9 @@ class Isolation:
 
 
 def network_policies(
-    blueprint: Blueprint, schemes: Collection[str], all_answer: bool, isolation: Isolation
+    blueprint: Blueprint, schemes: Collection[str], isolation: Isolation
 ) -> list[dict[str, Any]]:
-    """`schemes`: what the pods speak, also those of an earlier spec that still serve. `all_answer`: not only leaders."""
+    """`schemes`: what the pods speak, also those of an earlier spec that still serve."""
     if not isolation.enabled:
         return []
     service = blueprint.service
@@ -42,11 +44,9 @@ def network_policies(
     clients = {"ports": ports, **({"from": sources} if sources else {})}
     member = {"matchLabels": {SERVICE_LABEL: service.name}}
     among = [{"from": [{"podSelector": member}]}] if blueprint.layout.meets else []
-    asked = _asked_by_operator(blueprint, ports, isolation)
+    asked = _asked_by_operator(blueprint, isolation)
     return [
-        _policy(
-            service, service.name, {"matchLabels": answering_labels(service.name, all_answer)}, [clients]
-        ),
+        _policy(service, service.name, member, [clients]),
         _policy(service, pods_name(service.name), member, [*among, *asked]),
     ]
 
@@ -59,15 +59,11 @@ def _clients(blueprint: Blueprint, isolation: Isolation) -> list[dict[str, Any]]
     return [*named, _operator(isolation.operator_namespace)]
 
 
-def _asked_by_operator(
-    blueprint: Blueprint, of_api: list[dict[str, Any]], isolation: Isolation
-) -> list[dict[str, Any]]:
-    """The operator asks each pod how far its model and its adapters are: followers too, which clients may not."""
-    downloads = of_api if isinstance(blueprint.source, ModelDownload) else []
-    fetched = [{"port": blueprint.fetched.port, "protocol": "TCP"}] if blueprint.fetched else []
-    ports = [*downloads, *fetched]
-    if not ports or isolation.operator_namespace is None:
+def _asked_by_operator(blueprint: Blueprint, isolation: Isolation) -> list[dict[str, Any]]:
+    """The operator asks each pod how far its adapters are, which clients may not."""
+    if blueprint.fetched is None or isolation.operator_namespace is None:
         return []
+    ports = [{"port": blueprint.fetched.port, "protocol": "TCP"}]
     return [{"ports": ports, "from": [_operator(isolation.operator_namespace)]}]
 
 

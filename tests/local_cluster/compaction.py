@@ -32,8 +32,13 @@ def compact(cluster: Cluster) -> int:
     deadline = Deadline(RESTART_SECONDS)
     deadline.wait("end of the API server", lambda: not record.exists())
     start_api_server(cluster.directory, cluster.network, cluster.control_plane)
-    deadline.wait("API server", ApiClient(cluster.directory, cluster.network).ready)
+    deadline.wait("API server", lambda: _answers(cluster))
     return revision
+
+
+def _answers(cluster: Cluster) -> bool:
+    cluster.control_plane.require_running()
+    return ApiClient(cluster.directory, cluster.network).ready()
 
 
 def _etcd(cluster: Cluster, method: str, **body: object) -> dict[str, Any]:

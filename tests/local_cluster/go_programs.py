@@ -117,6 +117,12 @@ METRICS_ADAPTER = Family(
     "prometheus-adapter", {"prometheus-adapter": "sigs.k8s.io/prometheus-adapter/cmd/adapter"}, "3 min"
 )
 
+# Built for the test of NetworkPolicies alone: two families of one module, since its packages are not named as its programs.
+_CILIUM = "github.com/cilium/cilium"
+_CILIUM_VERSION = {f"{_CILIUM}/pkg/version.ciliumVersion": "1.15.19"}
+CILIUM_AGENT = Family("cilium", {"cilium-agent": f"{_CILIUM}/daemon"}, "15 min", _CILIUM_VERSION)
+CILIUM_PLUGIN = Family("cilium", {"cilium-cni": f"{_CILIUM}/plugins/cilium-cni"}, "1 min", _CILIUM_VERSION)
+
 
 def build_family(family: Family, programs: Path) -> Path:
     """The folder with the family's programs, built now if this key has never been built."""

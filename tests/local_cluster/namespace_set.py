@@ -55,11 +55,12 @@ class NamespaceSet:
         self.enter(["hostname", self.name])
         self.net(["ip", "link", "set", "lo", "up"])
 
-    def start(self, program: str, *arguments: str | Path) -> None:
-        """Start a daemon inside; its output goes to log/SET.PROGRAM.log and its own pid is recorded."""
-        entry = self._spawn(
-            [*self._nsenter(NAMESPACES), program, *(str(word) for word in arguments)], program
-        )
+    def start(self, program: str, *arguments: str | Path, through: Sequence[str | Path] = ()) -> None:
+        """Start a daemon inside; its output goes to log/SET.PROGRAM.log and its own pid is recorded. The command `through`
+        prepares for it, and becomes it.
+        """
+        words = [str(word) for word in (*through, program, *arguments)]
+        entry = self._spawn([*self._nsenter(NAMESPACES), *words], program)
         what, start = f"start of {program} in {self.name}", Deadline(START_SECONDS)
         child = start.wait(what, lambda: only_child(entry), interval=0.02)
         start.wait(what, lambda: self._runs(child, program), interval=0.02)

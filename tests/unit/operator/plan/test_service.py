@@ -51,13 +51,13 @@ def test_clients_are_led_to_every_pod_once_no_follower_of_an_earlier_spec_is_lef
     )
     alone, follower = make_pod(0, "new", answers_alone=True), make_pod(1, "old", name="qwen3-1-1")
 
-    def selected(*pods: Pod) -> list[dict[str, str]]:
+    def selected(*pods: Pod) -> dict[str, str]:
         objects = companions(blueprint, Snapshot(blueprint.service, pods=pods), Isolation())
         named = {(body["kind"], body["metadata"]["name"]): body["spec"] for body in objects if "spec" in body}
-        policy = named["NetworkPolicy", "qwen3"]["podSelector"]["matchLabels"]
-        return [named["Service", "qwen3"]["selector"], policy]
+        selector: dict[str, str] = named["Service", "qwen3"]["selector"]
+        return selector
 
     everyone = {"paddock.dev/service": "qwen3"}
     leaders = {**everyone, "apps.kubernetes.io/pod-index": "0"}
-    assert selected() == selected(alone) == [everyone, everyone]
-    assert selected(alone, follower) == [leaders, leaders]
+    assert selected() == selected(alone) == everyone
+    assert selected(alone, follower) == leaders
