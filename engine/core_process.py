@@ -9,6 +9,9 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -58,16 +61,40 @@ def main(argv: list[str]) -> int:
     config = ServeConfig.model_validate_json(bytes(order.config))
     configure_logging(config.frontend.log_config_file, os.environ)
     door = None if order.door is None else Door(order.door, required_secret(os.environ))
-    reason = run(config, order.model_path, order.address, Lifeline(0), door)
-    return 0 if reason is None else _report(reason_descriptor, reason)
+    tell = partial(_report, reason_descriptor)
+    reason = run(config, order.model_path, order.address, Lifeline(0), door, tell)
+    return 0 if reason is None else 1
 
 
 def run(
-    config: ServeConfig, model_path: str, address: str, lifeline: Lifeline, door: Door | None = None
+    config: ServeConfig,
+    model_path: str,
+    address: str,
+    lifeline: Lifeline,
+    door: Door | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> str | None:
-    """Serve until the lifeline ends; why the engine could not start or go on, in words for the user, or None."""
+    """Serve until the lifeline ends; why the engine could not start or go on, in words for the user, or None.
+
+    `tell` hears so at once: ranks that hang take a while to end.
+    """
+    with ExitStack() as opened:
+        reason = _outcome(config, model_path, address, lifeline, door, opened)
+        if reason is not None and tell is not None:
+            tell(reason)
+    return reason
+
+
+def _outcome(
+    config: ServeConfig,
+    model_path: str,
+    address: str,
+    lifeline: Lifeline,
+    door: Door | None,
+    opened: ExitStack,
+) -> str | None:
     try:
-        serve(config, model_path, address, lifeline, door)
+        serve(config, model_path, address, lifeline, door, opened)
     except USER_ERRORS as error:
         return str(error) or "not enough memory"
     except EngineFailedError as error:
@@ -79,22 +106,25 @@ def run(
     return None
 
 
-def serve(config: ServeConfig, model_path: str, address: str, lifeline: Lifeline, door: Door | None) -> None:
-    """Load the model and serve until the lifeline ends."""
+def serve(
+    config: ServeConfig,
+    model_path: str,
+    address: str,
+    lifeline: Lifeline,
+    door: Door | None,
+    opened: ExitStack,
+) -> None:
+    """Load the model and serve until the lifeline ends. What is to be ended after that is left in `opened`."""
     context = zmq.Context()
+    opened.callback(context.term)
     # Bound before the model is loaded: a server may say Hello meanwhile and hears Ready when it is true.
     socket = bind(context, address, door)
-    core = None
-    try:
-        core = load(config, Path(model_path))
-        settle_garbage_collector()
-        check = os.environ.get("PADDOCK_CHECK_INTEGRITY") == "1"
-        MessageLoop(core, socket, ready_message(core), lifeline, check).run()
-    finally:
-        socket.close()
-        if core is not None:
-            core.shutdown()
-        context.term()
+    opened.callback(socket.close)
+    core = load(config, Path(model_path))
+    opened.callback(core.shutdown)
+    settle_garbage_collector()
+    check = os.environ.get("PADDOCK_CHECK_INTEGRITY") == "1"
+    MessageLoop(core, socket, ready_message(core), lifeline, check).run()
 
 
 def load(config: ServeConfig, path: Path) -> EngineCore:
@@ -176,10 +206,9 @@ def _read_line(descriptor: int) -> bytes:
     return b"".join(parts)
 
 
-def _report(descriptor: int, reason: str) -> int:
+def _report(descriptor: int, reason: str) -> None:
     os.write(descriptor, reason.encode())
     os.close(descriptor)
-    return 1
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ class Engine(Protocol):
         """The exit code; None while the engine runs."""
 
     def failure(self) -> str | None:
-        """Why the engine ended, in words for the user; None while it runs and after a stop that was asked for."""
+        """Why the engine ended or is about to, in words for the user; None while it serves and after a stop that was asked
+        for."""
 
     def ask_to_stop(self) -> None:
         """Order the end, and do not wait for it."""
@@ -106,12 +107,14 @@ class EngineProcess:
         return self.poll()
 
     def failure(self) -> str | None:
-        """Why the engine ended, in words for the user; None while it runs and after a stop that was asked for."""
+        """See `Engine`."""
         code = self.poll()
-        if not code or self._was_asked_to_stop:
+        if code == 0 or self._was_asked_to_stop:
             return None
         if self._reason:
             return self._reason
+        if code is None:
+            return None
         if code == -signal.SIGKILL:
             return "the engine process was killed (SIGKILL), most often because the memory limit was reached"
         if code < 0:
@@ -145,12 +148,19 @@ class EngineProcess:
             if self._door is not None:
                 self._door.close()
             self._launched.set()
-        with open(reading, "rb") as reasons:
+        with open(reading, "rb", buffering=0) as reasons:
             if self._process is not None:
-                self._reason = _text(reasons)
+                self._hear(reasons)
                 self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
         self._ended.set()
+
+    def _hear(self, reasons: IO[bytes]) -> None:
+        """Until the child closes its end. What it says is known at once, the first part of it kept."""
+        text = b""
+        while part := reasons.read(LONGEST_REASON_BYTES):
+            text = (text + part)[:LONGEST_REASON_BYTES]
+            self._reason = text.decode(errors="replace").strip()
 
 
 def without_spinning(environ: MutableMapping[str, str]) -> None:
@@ -192,11 +202,3 @@ def _order(address: str, config: ServeConfig, model_path: Path, door: socket.soc
         "door": None if door is None else door.fileno(),
     }
     return msgspec.json.encode(order)
-
-
-def _text(stream: IO[bytes]) -> str:
-    """All that comes until the child closes its end, the first part of it kept."""
-    text = stream.read(LONGEST_REASON_BYTES)
-    while stream.read(LONGEST_REASON_BYTES):
-        pass
-    return text.decode(errors="replace").strip()

@@ -19,8 +19,9 @@ class ParallelConfig(Group):
 
     data_parallel_address: Text | None = arg(
         None,
-        "Address of the node that serves the API for replicas on other nodes. It listens there and nowhere else; every "
-        "node needs the same text in PADDOCK_GROUP_SECRET.",
+        "Address of the node that others join: which serves the API for their replicas, or has replica 0 where nodes with "
+        "APIs of their own share experts. It listens there and nowhere else; every node needs the same text in "
+        "PADDOCK_GROUP_SECRET.",
         state=State.WORKS,
         aliases=("-dpa",),
         cluster_reason=_MEETING,

@@ -61,6 +61,7 @@ _replicas = value("parallel.data_parallel_size", 1)
 _shares_experts = value("parallel.enable_expert_parallel", False) & (_replicas >= 2)
 _certificate = is_set("frontend.ssl_certfile")
 
+# First what mostly holds, and of a small group: the API server pays by the size of the groups that it reads.
 RULES: tuple[Rule, ...] = (
     Rule(
         "{scheduler.max_num_batched_tokens} must be at least {scheduler.max_num_seqs}, since every running "
@@ -97,7 +98,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "{model.enable_sleep_mode} does not go with {lora.enable_lora}: adapters would not come back with the weights",
-        ~value("model.enable_sleep_mode", False) | ~value("lora.enable_lora", False),
+        ~value("lora.enable_lora", False) | ~value("model.enable_sleep_mode", False),
     ),
     Rule(
         "{scheduler.async_scheduling} does not go with {engine.speculative_config}",
@@ -113,7 +114,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "{parallel.decode_context_parallel_size} must divide {parallel.tensor_parallel_size}: the KV cache is "
         "split over GPUs of the tensor-parallel group",
-        (
+        value("parallel.decode_context_parallel_size", 1).equals(1)
+        | (
             value("parallel.tensor_parallel_size", 1) % value("parallel.decode_context_parallel_size", 1)
         ).equals(0),
     ),
@@ -141,24 +143,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "{parallel.node_rank} must be below {parallel.nnodes}",
-        value("parallel.node_rank", 0) < value("parallel.nnodes", 1),
+        value("parallel.node_rank", 0).equals(0)
+        | (value("parallel.node_rank", 0) < value("parallel.nnodes", 1)),
     ),
     Rule(
         "{parallel.expert_placement_strategy} round_robin needs {parallel.enable_expert_parallel}",
         value("parallel.expert_placement_strategy", "linear").equals("linear")
         | value("parallel.enable_expert_parallel", False),
-    ),
-    Rule(
-        "{parallel.enable_expert_parallel} shares experts among all replicas, which one API serves: it does not go "
-        "with {parallel.data_parallel_rank}",
-        ~_shares_experts | ~is_set("parallel.data_parallel_rank"),
-    ),
-    Rule(
-        "{parallel.enable_expert_parallel} shares experts among all replicas, which one API serves: it does not go "
-        "with {parallel.data_parallel_hybrid_lb}",
-        ~_shares_experts
-        | ~value("parallel.data_parallel_hybrid_lb", False)
-        | (_replicas <= value("parallel.data_parallel_size_local", 1)),
     ),
     Rule(
         "{model.enable_sleep_mode} does not go with {parallel.enable_expert_parallel} over several replicas: one that "
@@ -168,7 +159,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "{cache.cpu_offload_gb} does not go with {parallel.enable_expert_parallel} over several replicas: for the others' "
         "tokens a replica runs the experts alone, and weights are brought for whole layers",
-        ~_shares_experts | (value("cache.cpu_offload_gb", 0.0) <= 0.0),
+        (value("cache.cpu_offload_gb", 0.0) <= 0.0) | ~_shares_experts,
     ),
     Rule(
         "{parallel.enable_eplb} needs {parallel.enable_expert_parallel}",
@@ -221,8 +212,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "{frontend.disable_frontend_multiprocessing} needs {service.api_server_count} 1",
-        ~value("frontend.disable_frontend_multiprocessing", False)
-        | value("service.api_server_count", 1).equals(1),
+        value("service.api_server_count", 1).equals(1)
+        | ~value("frontend.disable_frontend_multiprocessing", False),
     ),
     Rule(
         "{service.headless} needs {service.api_server_count} 1",

@@ -52,13 +52,17 @@ class Engines:
         return {rank: engine.address for rank, engine in self._engines.items()}
 
     def failure(self) -> str | None:
-        """Which has ended, and why, in words for the user; None while all run."""
+        """Which has ended or is about to, and why, in words for the user; None while all run."""
         for rank, engine in self._engines.items():
-            code = engine.poll()
-            if code is not None:
-                reason = engine.failure() or f"the engine ended with status {code}"
+            code, reason = engine.poll(), engine.failure()
+            if reason is not None or code is not None:
+                reason = reason or f"the engine ended with status {code}"
                 return f"data-parallel rank {rank}: {reason}" if self._are_numbered else reason
         return None
+
+    def retire(self) -> bool:
+        """Nothing is asked of them here any more: whether nobody else needs them, either. Ask again until so."""
+        return True
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """End them all at once, by force after `timeout` seconds. Safe to call twice."""

@@ -1,4 +1,7 @@
-"""The node that serves the API for replicas of other nodes: its own engines, and the meeting place of theirs. Torch-free."""
+"""The node that other nodes of replicas join: its own engines, and the meeting place of theirs. Torch-free.
+
+It serves the API for all replicas; where experts are shared and each node has an API of its own, for its own ones alone.
+"""
 
 import logging
 import time
@@ -11,7 +14,7 @@ import zmq
 
 from paddock.engine.data_parallel.engines import Engines
 from paddock.engine.data_parallel.replica_tie import opened_tie
-from paddock.engine.data_parallel.replicas import DEFAULT_PORT, Replicas
+from paddock.engine.data_parallel.replicas import Replicas, meeting_place
 from paddock.engine.data_parallel.step_relay import StepRelay
 from paddock.engine.distributed.control_hub import ControlHub
 from paddock.engine.distributed.group_secret import required_secret
@@ -37,14 +40,12 @@ class Head:
 
     def __init__(self, config: "ServeConfig", path: Path, environ: Mapping[str, str]) -> None:
         """Bind, and start what can be. Raises `SettingsError`, and `OSError` when no process can be started."""
-        parallel, self._replicas = config.parallel, Replicas.of(config)
-        self._config, self._path = config, path
-        assert parallel.data_parallel_address is not None, "checked with the replicas"
+        self._config, self._path, self._replicas = config, path, Replicas.of(config)
         self._context: Context = zmq.Context()
-        port = parallel.data_parallel_rpc_port or DEFAULT_PORT
+        address, port = meeting_place(config)
         control, host = meeting_socket(
             self._context,
-            ("--data-parallel-address", parallel.data_parallel_address),
+            ("--data-parallel-address", address),
             ("--data-parallel-rpc-port", port),
             required_secret(environ),
         )
@@ -66,12 +67,13 @@ class Head:
         self._own_failure: str | None = None
 
     def addresses(self) -> dict[int, str] | None:
-        """Where to reach each engine, by data-parallel rank; None while nodes are missing."""
+        """Where to reach each engine that is served here, by data-parallel rank; None while nodes are missing."""
         if self._remote is None and not self._missing():
             self._hub.begin()
             # Whoever leaves from now on is a loss; one that left a moment ago is still waited for, in vain.
             if not self._missing():
-                self._remote = self._joined()
+                joined, served = self._joined(), self._replicas.served
+                self._remote = {rank: address for rank, address in joined.items() if rank in served}
                 self._hub.serve(self._begin_together())
         if self._remote is None:
             self._tell_progress(time.monotonic())
@@ -81,6 +83,10 @@ class Head:
     def failure(self) -> str | None:
         """Which engine or node is lost, and why, in words for the user; None while all are there."""
         return self._hub.failure or self._engines.failure() or self._own_failure
+
+    def retire(self) -> bool:
+        """See `Engines.retire`: nodes with an API of their own may still need the experts of these engines."""
+        return self._replicas.served == self._replicas.together or self._hub.are_done
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """End this node's engines, and tell the other nodes to. Safe to call twice."""
@@ -125,12 +131,12 @@ class Head:
     def _objection(self, join: Join, others: Sequence[Join]) -> str | None:
         """Each replica is run by one node."""
         taken = {rank: other.name for other in others for rank in other.engines}
-        taken |= dict.fromkeys(self._replicas.local, "the node that serves the API")
+        taken |= dict.fromkeys(self._replicas.local, "the leader")
         for rank in join.engines:
             if rank in taken:
                 return (
                     f"data-parallel rank {rank} is run by {taken[rank]} already: give every node a "
-                    "--data-parallel-start-rank of its own, past the ranks of the others"
+                    "--data-parallel-start-rank (or --data-parallel-rank) of its own, past the ranks of the others"
                 )
         if not join.engines or not self._replicas.remote.issuperset(join.engines):
             return f"{join.name} does not run data-parallel {rank_names(self._replicas.remote)}, which belong here"

@@ -1,4 +1,7 @@
-"""A node that runs replicas for the API server of another (`paddock serve --headless`). Torch-free."""
+"""What a node of replicas runs that joins another, and the one that does nothing else (`paddock serve --headless`).
+
+Torch-free.
+"""
 
 import os
 import socket
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING
 from paddock import __version__
 from paddock.engine.data_parallel.engines import Engines
 from paddock.engine.data_parallel.replica_tie import ReplicaTie, opened_tie, shares_experts
-from paddock.engine.data_parallel.replicas import DEFAULT_PORT, Replicas
+from paddock.engine.data_parallel.replicas import Replicas, meeting_place
 from paddock.engine.data_parallel.step_relay import StepRelay
 from paddock.engine.distributed.follower import Follower, Welcomed
 from paddock.engine.distributed.group_secret import required_secret
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class EngineCrew:
-    """Implements `Crew`: engines that listen at this node's address towards the leader, and nowhere else."""
+    """Implements `Crew`: engines. Of a headless node they listen at its address towards the leader, and nowhere else."""
 
     def __init__(self, config: "ServeConfig", shape: ModelShape, path: Path, opened: ExitStack) -> None:
         """`opened` is closed when the node ends."""
@@ -34,6 +37,8 @@ class EngineCrew:
         self._doors: dict[int, socket.socket] = {}
         self._tie: ReplicaTie | None = None
         self._relay: StepRelay | None = None
+        self.engines: Engines | None = None
+        """Once they are started."""
 
     @property
     def name(self) -> str:
@@ -45,7 +50,9 @@ class EngineCrew:
 
     def join(self, leader: str) -> Join:
         host = local_address_towards(leader)
-        self._doors = {rank: listening(host) for rank in self._ranks}
+        if self._config.service.headless:
+            self._doors = {rank: listening(host) for rank in self._ranks}
+        addresses = {rank: tcp(*door.getsockname()[:2]) for rank, door in self._doors.items()}
         self._tie = self._opened.enter_context(opened_tie(self._config, self._ranks, host))
         self._relay = StepRelay(self._tie) if self._tie else None
         return Join(
@@ -55,7 +62,7 @@ class EngineCrew:
             shared_arguments(self._config, self._shape),
             socket.gethostname(),
             os.getpid(),
-            {rank: tcp(*door.getsockname()[:2]) for rank, door in self._doors.items()},
+            dict.fromkeys(self._ranks, "") | addresses,
             None if self._tie is None else self._tie.store,
         )
 
@@ -72,16 +79,15 @@ class EngineCrew:
     def start(self, welcomed: Welcomed) -> Engines:
         """See `Crew`."""
         tie = self._tie and welcomed.store and self._tie.meeting_at(welcomed.store)
-        return Engines.start(self._config, self._path, self._ranks, self._doors, tie)
+        self.engines = Engines.start(self._config, self._path, self._ranks, self._doors, tie)
+        return self.engines
 
 
 def follow_head(
     config: "ServeConfig", shape: ModelShape, path: Path, environ: Mapping[str, str], drain_seconds: float
 ) -> int:
     """Run this node's replicas to the head's end; the exit status. Raises `SettingsError` without the secret."""
-    parallel = config.parallel
-    assert parallel.data_parallel_address is not None, "checked with the replicas"
-    place = parallel.data_parallel_address, parallel.data_parallel_rpc_port or DEFAULT_PORT
     secret = required_secret(environ)
     with ExitStack() as opened:
-        return Follower(EngineCrew(config, shape, path, opened), place, secret, drain_seconds).run()
+        crew = EngineCrew(config, shape, path, opened)
+        return Follower(crew, meeting_place(config), secret, drain_seconds).run()

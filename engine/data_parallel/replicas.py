@@ -22,28 +22,43 @@ class Replicas:
     served: range
     """Behind the API of this command, or of that which leads it."""
 
+    together: range
+    """Those that serve or fail together."""
+
     spans_nodes: bool
-    """Whether nodes meet: one serves the API for replicas that others run."""
+    """Whether nodes meet: one serves the API for replicas that others run, or experts are shared over them."""
 
     @staticmethod
     def of(config: "ServeConfig") -> "Replicas":
         """As the arguments say; `replica_problem` tells whether they make sense."""
         parallel = config.parallel
         size, rank = parallel.data_parallel_size, parallel.data_parallel_rank
-        if rank is not None:
-            alone = range(rank, rank + 1)
-            return Replicas(alone, alone, spans_nodes=False)
         first, count = parallel.data_parallel_start_rank or 0, parallel.data_parallel_size_local
         local = range(first, size if count is None else first + count)
-        if parallel.data_parallel_hybrid_lb:
-            return Replicas(local, local, spans_nodes=False)
+        if rank is not None:
+            local = range(rank, rank + 1)
+        if rank is not None or parallel.data_parallel_hybrid_lb:
+            together = range(size) if shares_experts(config) else local
+            return Replicas(local, local, together, spans_nodes=len(local) < len(together))
         follows = config.service.headless and size > 1
-        return Replicas(local, range(size), spans_nodes=follows or len(local) < size)
+        return Replicas(local, range(size), range(size), spans_nodes=follows or len(local) < size)
 
     @property
     def remote(self) -> frozenset[int]:
-        """Served here and run by other nodes."""
-        return frozenset(self.served) - frozenset(self.local)
+        """Run by other nodes, which meet this one."""
+        return frozenset(self.together) - frozenset(self.local)
+
+    @property
+    def leads(self) -> bool:
+        """Whether a command with an API is the one that other nodes join: that with the first replica, if any has it."""
+        return self.local.start == 0
+
+
+def meeting_place(config: "ServeConfig") -> tuple[str, int]:
+    """Host and port at which nodes of replicas join the one that leads; see `replica_problem`."""
+    parallel = config.parallel
+    assert parallel.data_parallel_address is not None, "checked with the replicas"
+    return parallel.data_parallel_address, parallel.data_parallel_rpc_port or DEFAULT_PORT
 
 
 def replica_problem(config: "ServeConfig") -> str | None:
@@ -90,12 +105,6 @@ def _place_problems(config: "ServeConfig", replicas: Replicas) -> Iterator[str]:
 
 def _combination_problems(config: "ServeConfig", replicas: Replicas) -> Iterator[str]:
     parallel, size = config.parallel, config.parallel.data_parallel_size
-    if shares_experts(config) and not replicas.spans_nodes and len(replicas.local) < size:
-        yield (
-            f"--enable-expert-parallel shares experts among all {size} replicas, which one node then serves: the others "
-            "run theirs with --headless and --data-parallel-address, without --data-parallel-rank and "
-            "--data-parallel-hybrid-lb."
-        )
     if parallel.nnodes > 1:
         yield (
             f"--nnodes {parallel.nnodes} does not go with --data-parallel-size {size}: a replica stays on one node. "
@@ -121,7 +130,7 @@ def _meeting_problems(config: "ServeConfig") -> Iterator[str]:
     if parallel.data_parallel_address is None:
         yield (
             f"--data-parallel-size {parallel.data_parallel_size} over several nodes needs --data-parallel-address: that "
-            "of the node which serves the API."
+            "of the node which serves the API, or has replica 0 where each serves its own."
         )
     if parallel.data_parallel_rpc_port == 0:
         yield "--data-parallel-rpc-port 0 is no port that other nodes could find; give one from 1 to 65535."

@@ -45,6 +45,8 @@ def no_objection(join: Join, others: Sequence[Join]) -> None:
 class Member:
     join: Join
     last_heard: float
+    is_done: bool = False
+    """See `Beat`."""
 
 
 class ControlHub:
@@ -94,6 +96,11 @@ class ControlHub:
     def joined(self) -> list[Join]:
         """Those who are members now."""
         return [member.join for member in list(self._members.values())]
+
+    @property
+    def are_done(self) -> bool:
+        """Whether every member waits for the leader's end alone; see `Beat`."""
+        return all(member.is_done for member in list(self._members.values()))
 
     def begin(self) -> None:
         """All are there: from now on the loss of one ends the group."""
@@ -159,8 +166,13 @@ class ControlHub:
             self._lose(name, f"{member.join.name} has ended: {message.reason}")
         else:
             member.last_heard = time.monotonic()
-            if isinstance(message, Beat) and self._relay is not None and self._relay.heard(message.begun):
-                self._beat()
+            if isinstance(message, Beat):
+                self._hear_beat(member, message)
+
+    def _hear_beat(self, member: Member, beat: Beat) -> None:
+        member.is_done = beat.is_done
+        if self._relay is not None and self._relay.heard(beat.begun):
+            self._beat()
 
     def _meet(self, name: bytes, join: Join, known: Member | None) -> None:
         others = [member.join for other, member in self._members.items() if other != name]
@@ -179,10 +191,11 @@ class ControlHub:
             return (
                 f"the leader runs version {__version__} and this member {join.version}: run the same version"
             )
-        if known is not None and known.join.pid != join.pid and self._is_fresh(known):
-            flag = "--data-parallel-start-rank" if join.engines else "--node-rank"
+        is_new = known is None or known.join.start != join.start
+        if known is not None and is_new and self._is_fresh(known):
+            flag = "data-parallel rank" if join.engines else "--node-rank"
             return f"the group has this member already, as {known.join.name}: give every node a {flag} of its own"
-        if self._began and known is None:
+        if self._began and is_new:
             return "the group is complete and has begun; it takes nobody in"
         return difference(join.arguments, self._arguments)
 

@@ -99,8 +99,10 @@ class ControlLink:
                 return message
         return None
 
-    def watch(self, timeout_milliseconds: int = 250, relay: StepRelay | None = None) -> Farewell | None:
-        """Beat when it is time, and listen for a while; the leader's farewell if it came.
+    def watch(
+        self, timeout_milliseconds: int = 250, relay: StepRelay | None = None, is_done: bool = False
+    ) -> Farewell | None:
+        """Beat when it is time, and listen for a while; the leader's farewell if it came. For `is_done` see `Beat`.
 
         With a `relay`, a step that a replica of this node begins is told at once, and ends the listening.
         Raises `LeaderLostError` when the leader has been silent for too long.
@@ -109,7 +111,7 @@ class ControlLink:
         has_news = relay is not None and relay.untold() is not None
         if has_news or now >= self._next_beat:
             self._next_beat = now + BEAT_SECONDS
-            self._send(Beat(begun=0 if relay is None else relay.known))
+            self._send(Beat(begun=0 if relay is None else relay.known, is_done=is_done))
         message = self._receive(timeout_milliseconds, relay)
         now = time.monotonic()
         self._last_heard = min(self._last_heard + self._pauses.until(now), now)

@@ -1,7 +1,7 @@
-"""A node that leads nothing (`paddock serve --headless`): it finds the leader, runs its own crew, and shares their fate.
+"""A node that leads nothing: it finds the leader, runs its own crew, and shares their fate. Torch-free.
 
-Torch-free. It ends with 0 only when it was told to stop and the leader has stopped; any other end is a failure, so that
-whoever started it starts it again.
+`paddock serve --headless` does nothing else. It ends with 0 only when it was told to stop and the leader has stopped; any
+other end is a failure, so that whoever started it starts it again.
 """
 
 import logging
@@ -20,7 +20,7 @@ from paddock import __version__
 from paddock.engine.data_parallel.step_relay import StepRelay
 from paddock.engine.distributed.control_link import ControlLink, LeaderLostError, RefusedError
 from paddock.engine.distributed.group_secret import group_secret
-from paddock.engine.distributed.messages import Join
+from paddock.engine.distributed.messages import Farewell, Join
 from paddock.engine.distributed.rank_child import RankCall, RankChildren
 from paddock.engine.distributed.shared_arguments import shared_arguments
 from paddock.engine.distributed.sockets import Context, local_address_towards, resolve, tcp
@@ -84,10 +84,10 @@ class Crew(Protocol):
 
 
 class Follower:
-    """Runs once, in the main thread; `run` returns the exit status."""
+    """Runs once: all there is in the main thread (`run`), or beside a server (`follow`, then `close`)."""
 
     def __init__(self, crew: Crew, place: tuple[str, int], secret: str, drain_seconds: float) -> None:
-        """`place` is the leader's host and port. After a signal to stop, the crew goes on for the leader's drain,
+        """`place` is the leader's host and port. After the order to stop, the crew goes on for the leader's drain,
         `drain_seconds` at most."""
         self._crew, self._place = crew, place
         self._drain_seconds = drain_seconds
@@ -95,25 +95,50 @@ class Follower:
         self._link = ControlLink(self._context, crew.member, secret)
         self._leader = ""
         self._stop_asked: float | None = None
+        self._children: Children | None = None
 
     def run(self) -> int:
+        """The exit status. Signals order the stop, a second one at once."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         try:
-            return self._follow()
-        except (RefusedError, LeaderLostError) as error:
-            logger.error("%s ends: %s", self._crew.name, error)
-            return FAILED
+            return 0 if self.follow() is None else FAILED
         finally:
-            self._link.close()
-            self._context.term()
+            self.close(PARTING_SECONDS)
 
-    def _on_signal(self, number: int, frame: object) -> None:
+    def follow(self) -> str | None:
+        """Until the group ends, or cannot be joined: why, in words; None after an orderly stop.
+
+        The children run on until `close`. Raises `OSError` when they cannot be started.
+        """
+        try:
+            reason = self._follow()
+        except (RefusedError, LeaderLostError) as error:
+            reason = str(error)
+        if reason is not None:
+            logger.error("%s ends: %s", self._crew.name, reason)
+        return reason
+
+    def leave(self) -> None:
+        """Stop when the leader does, which hears that this node has nothing left to do of its own."""
         if self._stop_asked is None:
             self._stop_asked = time.monotonic()
             logger.info("stopping with the leader, which lets running requests finish first")
-        else:
-            self._drain_seconds = 0.0
+
+    def leave_now(self) -> None:
+        """Stop whatever the leader does, which ends the group."""
+        self._drain_seconds = 0.0
+        self._stop_asked = self._stop_asked or time.monotonic()
+
+    def close(self, timeout: float) -> None:
+        """End the children, by force after `timeout` seconds. Not while `follow` runs. Safe to call twice."""
+        if self._children is not None:
+            self._children.stop(timeout)
+        self._link.close()
+        self._context.term()
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        (self.leave if self._stop_asked is None else self.leave_now)()
 
     def _locate(self) -> str:
         host, port = self._place
@@ -136,38 +161,37 @@ class Follower:
                 logger.info("the leader's address is not known yet: %s", error)
                 time.sleep(BEAT_SECONDS)
 
-    def _follow(self) -> int:
+    def _follow(self) -> str | None:
         started = time.monotonic()
         self._find(STARTING_PATIENCE_SECONDS)
         if self._is_told_to_stop():
-            return 0
+            return None
         join, patience = self._crew.join(self._leader), STARTING_PATIENCE_SECONDS - time.monotonic() + started
         if self._link.join(self._locate, join, patience, self._is_told_to_stop) is None:
-            return 0
+            return None
         logger.info("the leader at %s takes %s in", self._leader, self._crew.name)
-        if self._crew.needs_all and (status := self._wait_for_all()) is not None:
-            return status
-        children = self._crew.start(Welcomed(self._leader, self._link.store))
-        try:
-            return self._attend(children)
-        finally:
-            children.stop(PARTING_SECONDS)
-
-    def _wait_for_all(self) -> int | None:
-        """Until the leader says that all nodes are there; the exit status when that does not come to be."""
-        while self._link.store is None:
-            farewell = self._link.watch()
+        if self._crew.needs_all:
+            farewell = self._wait_for_all()
             if farewell is not None:
                 return self._part(farewell.reason)
-            if self._stop_asked is not None:
+            if self._link.store is None:
                 self._link.part("it was told to stop")
-                return 0
+                return None
+        self._children = self._crew.start(Welcomed(self._leader, self._link.store))
+        return self._attend(self._children)
+
+    def _wait_for_all(self) -> Farewell | None:
+        """Until the leader says that all nodes are there, or the order to stop comes; the leader's farewell before that."""
+        while self._link.store is None and not self._is_told_to_stop():
+            farewell = self._link.watch()
+            if farewell is not None:
+                return farewell
         return None
 
-    def _attend(self, children: Children) -> int:
+    def _attend(self, children: Children) -> str | None:
         """Until the leader, a child or the patience ends."""
         while True:
-            farewell = self._link.watch(relay=self._crew.relay)
+            farewell = self._link.watch(relay=self._crew.relay, is_done=self._is_told_to_stop())
             if farewell is not None:
                 return self._part(farewell.reason)
             dead = children.failure()
@@ -176,17 +200,15 @@ class Follower:
             if self._stop_asked is not None and time.monotonic() - self._stop_asked > self._drain_seconds:
                 return self._fail("was told to stop, and the leader goes on")
 
-    def _part(self, reason: str | None) -> int:
-        if reason is None and self._stop_asked is not None:
+    def _part(self, reason: str | None) -> str | None:
+        if reason is None and self._is_told_to_stop():
             logger.info("the leader has stopped")
-            return 0
-        logger.error("%s ends: %s", self._crew.name, reason or "the leader has stopped")
-        return FAILED
+            return None
+        return reason or "the leader has stopped"
 
-    def _fail(self, reason: str) -> int:
-        logger.error("%s ends: %s", self._crew.name, reason)
+    def _fail(self, reason: str) -> str:
         self._link.part(reason)
-        return FAILED
+        return reason
 
 
 class RankCrew:

@@ -5,6 +5,7 @@ while a step runs or hangs. On the work socket the leader gives orders to the ra
 both are encrypted and open only to who knows the group's secret.
 """
 
+import secrets
 from collections.abc import Iterable
 
 import msgspec
@@ -31,9 +32,12 @@ class Join(Message):
     host: str
     pid: int
     engines: dict[int, str] = {}
-    """Of a node that runs data-parallel engines for another's API servers: their addresses, by data-parallel rank."""
+    """Of a node of data-parallel engines, by rank: their addresses for another's API servers, empty where its own serve
+    them."""
     store: tuple[str, int] | None = None
     """Of the node of the first of replicas that share experts: where the ranks of all find each other."""
+    start: str = msgspec.field(default_factory=lambda: secrets.token_hex(8))
+    """Tells one start of the member from the next: a pod that replaces another has its name, and the same pids."""
 
     @property
     def name(self) -> str:
@@ -69,6 +73,8 @@ class Beat(Message):
     """Between nodes of replicas that share experts: the newest step that any of them is known to have begun."""
     store: tuple[str, int] | None = None
     """From the leader of these: where their ranks find each other, once all nodes are there."""
+    is_done: bool = False
+    """To the leader: the sender was told to stop and answers nobody any more; it goes on for the others alone."""
 
 
 class Farewell(Message):

@@ -27,7 +27,8 @@ GROUPS = (
 )
 EACH_NODES_OWN = {
     ("model", "model"), ("model", "hf_token"), ("model", "served_model_name"), ("load", "download_dir"),
-    ("parallel", "node_rank"), ("parallel", "data_parallel_start_rank"), ("parallel", "data_parallel_size_local"),
+    ("parallel", "node_rank"), ("parallel", "data_parallel_rank"), ("parallel", "data_parallel_start_rank"),
+    ("parallel", "data_parallel_size_local"),
 }  # fmt: skip
 SHAPE = "the model's config.json"
 MOST_SHOWN = 4
@@ -42,6 +43,8 @@ def shared_arguments(config: "ServeConfig", shape: ModelShape) -> dict[str, str]
         value = getattr(getattr(config, entry.group), entry.name)
         if not same(value, entry.default):
             values[entry.flag] = msgspec.json.encode(value, enc_hook=_plain).decode()
+    if config.parallel.data_parallel_rank is not None:
+        values["--data-parallel-rank"] = "one of its own"  # for every node or for none
     return values
 
 

@@ -28,7 +28,9 @@ def start(blueprint: Blueprint) -> dict[str, Any]:
     cut = blueprint.layout
     if cut.nodes == 1:
         return {"args": arguments}
-    script = (_first_engine(cut.engines) if cut.engines else "") + (_FOLLOW if cut.meets else "") + _RUN
+    script = (
+        (_first_engine(cut.engines) if cut.engines else "") + (_FOLLOW if cut.has_followers else "") + _RUN
+    )
     return {"command": ["sh", "-c", script, "paddock"], "args": [*arguments, *_rendezvous(blueprint)]}
 
 

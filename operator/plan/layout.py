@@ -19,17 +19,24 @@ NVIDIA = "nvidia.com/gpu"
 @dataclass(frozen=True)
 class Layout:
     """`nodes`: pods in a group. `ranks`: ranks, and so devices, in each pod. `engines`: data-parallel engines in each
-    pod, None where there is one engine in all. `each_answers`: every pod serves the API for its own engines.
+    pod, None where there is one engine in all. `each_answers`: every pod serves the API for its own engines, which may
+    still `share_experts` with those of the others.
     """
 
     nodes: int = 1
     ranks: int = 1
     engines: int | None = None
     each_answers: bool = False
+    share_experts: bool = False
 
     @property
     def meets(self) -> bool:
         """Whether the pods of a group talk to each other, and serve or fail together."""
+        return self.nodes > 1 and (self.share_experts or not self.each_answers)
+
+    @property
+    def has_followers(self) -> bool:
+        """Whether the first pod alone answers."""
         return self.nodes > 1 and not self.each_answers
 
 
@@ -88,11 +95,13 @@ def _of_engines(config: ServeConfig, wanted: int | None, devices: int, resource:
             f"spec.parallel.dataParallelSize: {size} engines do not divide evenly over {nodes} pods with {each}: choose "
             "spec.nodes or dataParallelSizeLocal so that pods times engines is dataParallelSize"
         )
-    _check_engines_of_a_pod(config, nodes, local)
-    return Layout(nodes, local * ranks, local, nodes > 1 and parallel.data_parallel_hybrid_lb)
+    each_answers = nodes > 1 and parallel.data_parallel_hybrid_lb
+    cut = Layout(nodes, local * ranks, local, each_answers, parallel.enable_expert_parallel)
+    _check_engines_of_a_pod(config, cut, local)
+    return cut
 
 
-def _check_engines_of_a_pod(config: ServeConfig, nodes: int, local: int) -> None:
+def _check_engines_of_a_pod(config: ServeConfig, cut: Layout, local: int) -> None:
     """What the server would refuse when it starts."""
     loaders = config.parallel.max_parallel_loading_workers
     if loaders is not None and local > 1:
@@ -100,8 +109,7 @@ def _check_engines_of_a_pod(config: ServeConfig, nodes: int, local: int) -> None
             f"spec.parallel.maxParallelLoadingWorkers: {loaders} does not go with {local} engines in a pod, which load at "
             "the same time; leave it out"
         )
-    meets = nodes > 1 and not config.parallel.data_parallel_hybrid_lb
-    if config.frontend.disable_frontend_multiprocessing and (local > 1 or meets):
+    if config.frontend.disable_frontend_multiprocessing and (local > 1 or cut.meets):
         raise _refusal(
             "spec.frontend.disableFrontendMultiprocessing: true puts one engine into the server's process, and "
             f"dataParallelSize {config.parallel.data_parallel_size} asks for more; leave it out"

@@ -38,10 +38,10 @@ def probes(blueprint: Blueprint) -> dict[str, Any]:
 def _asked(blueprint: Blueprint, path: str) -> dict[str, Any]:
     """The kubelet asks the server itself. It takes any certificate, and presents none.
 
-    The pods of a group that meet share one template and only the first speaks HTTP: there a command asks in the
-    first, and the others, which end when they lose it, count as ready.
+    The pods of a group share one template, also where only the first speaks HTTP: there a command asks in the first,
+    and the others, which end when they lose it, count as ready.
     """
-    if blueprint.layout.meets:
+    if blueprint.layout.has_followers:
         return {"exec": {"command": ["python", "-S", "-c", _script(blueprint), path]}}
     request = {"path": path, "port": blueprint.scheme}
     return {"httpGet": {**request, "scheme": "HTTPS"} if blueprint.scheme == "https" else request}

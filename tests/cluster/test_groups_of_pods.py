@@ -1,12 +1,14 @@
 """A replica of several pods answers as one pod does, and a lost pod costs its own group only."""
 
 import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from asking import ask
-from installed import Cluster, engine_pods, said, service_url
+from installed import MODEL, Cluster, engine_pods, said, service_url
 from kubectl import Kubectl, Manifest, condition
 from manifests import inference_service, namespace
 from waiting import NotYet, until
@@ -49,6 +51,37 @@ def whole(models: Kubectl, name: str, *, pods: int) -> Manifest:
         )
 
     return until(settled, seconds=240, what=f"{name} to be available with {pods} pods", every=0.5)
+
+
+def starts(models: Kubectl, name: str) -> dict[str, str]:
+    """By pod, what tells one start of its container from the next."""
+    return {
+        pod["metadata"]["name"]: json.dumps(each["state"])
+        for pod in engine_pods(models, name)
+        for each in pod["status"].get("containerStatuses") or ()
+    }
+
+
+def have_restarted(models: Kubectl, name: str, before: dict[str, str]) -> bool:
+    now = starts(models, name)
+    return all(now.get(pod) not in (None, start) for pod, start in before.items())
+
+
+@pytest.fixture
+def model_of_experts() -> Iterator[Path]:
+    """A random Mixtral with the tiny model's tokenizer, beside it so that the chart allows it."""
+    from model_families import BASE, peaked_model  # loads torch
+    from transformers import MixtralConfig
+
+    folder = MODEL.parent / "experts"
+    shutil.copytree(MODEL, folder, dirs_exist_ok=True)
+    config = json.loads((MODEL / "config.json").read_text())
+    sizes = {name: config[name] for name in ("vocab_size", "max_position_embeddings", "eos_token_id")}
+    made = MixtralConfig(**BASE | sizes, num_local_experts=5, num_experts_per_tok=2)
+    peaked_model(made, seed=7).save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)  # pods are another user
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +145,35 @@ def test_two_engines_in_two_pods_answer_behind_one_api_or_each_by_itself(
     said(models, "each", "Available", "True", "ServingInPart", "1 of 2 pods can answer")
 
 
+@pytest.mark.long
+def test_pods_that_share_experts_and_answer_each_agree_with_one_and_restart_together(
+    cluster: Cluster, lenient_models: Kubectl, client: Kubectl, model_of_experts: Path
+) -> None:
+    models, uri = lenient_models, f"file://{model_of_experts}"
+    shared = {
+        "dataParallelSize": 2,
+        "dataParallelSizeLocal": 1,
+        "dataParallelHybridLb": True,
+        "enableExpertParallel": True,
+    }
+    models.apply(inference_service("alone", uri), inference_service("share", uri, parallel=shared))
+    whole(models, "alone", pods=1)
+    whole(models, "share", pods=2)
+
+    def answer(url: str, name: str) -> str:
+        return str(ask(client, url, QUESTION, model=name, max_tokens=16)["text"])
+
+    expected = answer(service_url(models, "alone"), "alone")
+    own = [f"http://share-0-{rank}.share-pods.{models.namespace}.svc:8000" for rank in (0, 1)]
+    assert [answer(url, "share") for url in (*own, service_url(models, "share"))] == [expected] * 3
+
+    before = starts(models, "share")
+    models.run("delete", "pod", "share-0-1", "--grace-period=0", "--force")
+    until(lambda: have_restarted(models, "share", before), seconds=120, what="both pods to start again")
+    whole(models, "share", pods=2)
+    assert [answer(url, "share") for url in own] == [expected] * 2
+
+
 def test_a_model_that_no_device_can_hold_is_refused_with_the_arithmetic(
     cluster: Cluster, models: Kubectl
 ) -> None:
@@ -142,23 +204,16 @@ def test_a_lost_pod_restarts_its_group_and_no_other(
     )
     whole(models, "two", pods=4)
 
-    def starts() -> dict[str, str]:
-        return {
-            pod["metadata"]["name"]: json.dumps(each["state"])
-            for pod in engine_pods(models, "two")
-            for each in pod["status"].get("containerStatuses") or ()
-        }
-
-    before = starts()
+    before = starts(models, "two")
     models.run("delete", "pod", "two-0-1", "--grace-period=0", "--force")
-
-    def restarted() -> bool:
-        now = starts()
-        return all(now.get(name) not in (None, before[name]) for name in ("two-0-0", "two-0-1"))
-
-    until(restarted, seconds=120, what="both pods of the group to start again")
+    first = {name: before[name] for name in ("two-0-0", "two-0-1")}
+    until(
+        lambda: have_restarted(models, "two", first),
+        seconds=120,
+        what="both pods of the group to start again",
+    )
     whole(models, "two", pods=4)
-    after = starts()
+    after = starts(models, "two")
     assert {name: after[name] for name in ("two-1-0", "two-1-1")} == {
         name: before[name] for name in ("two-1-0", "two-1-1")
     }

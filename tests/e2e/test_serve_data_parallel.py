@@ -253,7 +253,7 @@ def test_a_node_that_differs_is_refused_and_one_whose_head_is_gone_ends(nodes: N
 
         taken = nodes.follower("--data-parallel-start-rank", "0", "--data-parallel-size-local", "1")
         assert taken.wait(60) == 1
-        assert "rank 0 is run by the node that serves the API already" in nodes.log.read_text()
+        assert "rank 0 is run by the leader already" in nodes.log.read_text()
 
         follower = nodes.follower()
         serve.wait_until_ready()

@@ -6,7 +6,7 @@ import pytest
 
 from paddock.engine.config import ArgumentError, cross_group_rules, group_schemas, parse_serve
 from paddock.engine.config.catalogue import by_path
-from paddock.engine.config.expression import size_in_cel, value
+from paddock.engine.config.expression import Scope, size_in_cel, value
 from paddock.engine.config.problems import FIELD_REFERENCE
 from paddock.engine.config.rules import RULES, Rule
 
@@ -28,11 +28,6 @@ from paddock.engine.config.rules import RULES, Rule
         ("-dp 2 -dpn 2", "--data-parallel-rank must be below --data-parallel-size"),
         ("-dpl 3", "--data-parallel-size-local must be at most --data-parallel-size"),
         ("--enable-eplb", "--enable-eplb needs --enable-expert-parallel"),
-        (
-            "-dp 4 -dpl 2 --data-parallel-hybrid-lb --enable-expert-parallel",
-            "does not go with --data-parallel-hybrid-lb",
-        ),
-        ("-dp 4 -dpn 2 --enable-expert-parallel", "does not go with --data-parallel-rank"),
         (
             "-dp 2 --enable-expert-parallel --enable-sleep-mode",
             "does not go with --enable-expert-parallel over several",
@@ -65,6 +60,8 @@ def test_a_combination_that_makes_no_sense_is_refused(words: str, fragment: str)
         "--no-enable-chunked-prefill --max-model-len 4K --max-num-batched-tokens 4096",
         "--max-model-len 1M",
         "-dp 4 -dpl 4 --enable-expert-parallel",
+        "-dp 4 -dpl 2 --data-parallel-hybrid-lb --enable-expert-parallel",
+        "-dp 4 -dpn 2 --enable-expert-parallel",
     ],
 )
 def test_a_combination_at_the_edge_is_accepted(words: str) -> None:
@@ -91,8 +88,19 @@ def test_every_rule_reaches_the_custom_resource_once() -> None:
         assert "{" not in rule["message"]
 
 
+def scope(filled: bool) -> Scope:
+    return Scope(lambda group, name: f"self.{group}.{name}", lambda *_: filled)
+
+
+def test_a_field_that_the_api_server_fills_in_is_not_looked_up_twice() -> None:
+    headless = value("service.headless", False)
+
+    assert headless.cel(scope(filled=True)) == "self.service.headless"
+    assert headless.cel(scope(filled=False)) == "(has(self.service.headless) ? self.service.headless : false)"
+
+
 def test_sizes_in_words_are_computed_by_the_api_server_too() -> None:
-    text = value("model.max_model_len", 1, size=True).cel(lambda group, name: f"self.{group}.{name}")
+    text = value("model.max_model_len", 1, size=True).cel(scope(filled=False))
 
     assert size_in_cel("self.model.max_model_len") in text
     assert "'k': 1000.0" in text

@@ -7,6 +7,7 @@ from paddock.engine.data_parallel.replicas import Replicas, replica_problem
 from paddock.engine.distributed.node_share import NodeShare
 from paddock.engine.distributed.topology import Topology
 
+SHARED = {"enable_expert_parallel": True, "data_parallel_address": "a"}
 SPREAD = {"data_parallel_size": 4, "data_parallel_size_local": 2, "data_parallel_address": "a"}
 
 
@@ -47,6 +48,13 @@ def config(headless=False, frontend=None, **parallel):
             False,
         ),
         ({"data_parallel_size": 4, "data_parallel_rank": 3}, [3], [3], False),
+        ({"data_parallel_size": 4, "data_parallel_rank": 3, **SHARED}, [3], [3], True),
+        (
+            {**SPREAD, "data_parallel_start_rank": 2, "data_parallel_hybrid_lb": True, **SHARED},
+            [2, 3],
+            [2, 3],
+            True,
+        ),
     ],
 )
 def test_each_command_knows_its_replicas(given, local, served, spans_nodes):
@@ -56,8 +64,23 @@ def test_each_command_knows_its_replicas(given, local, served, spans_nodes):
 
     assert replica_problem(made) is None
     assert (list(replicas.local), list(replicas.served)) == (local, served)
-    assert replicas.remote == set(served) - set(local)
+    assert replicas.remote == set(replicas.together) - set(local)
     assert replicas.spans_nodes == spans_nodes
+
+
+@pytest.mark.parametrize(
+    ("given", "together", "leads"),
+    [
+        ({**SPREAD, "data_parallel_size_local": 0}, range(4), True),
+        ({"data_parallel_size": 4, "data_parallel_rank": 3}, range(3, 4), False),
+        ({"data_parallel_size": 4, "data_parallel_rank": 3, **SHARED}, range(4), False),
+        ({"data_parallel_size": 4, "data_parallel_rank": 0, **SHARED}, range(4), True),
+    ],
+)
+def test_the_command_with_the_first_replica_leads_those_that_need_each_other(given, together, leads):
+    replicas = Replicas.of(config(**given))
+
+    assert (replicas.together, replicas.leads) == (together, leads)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +107,10 @@ def test_each_command_knows_its_replicas(given, local, served, spans_nodes):
         ),
         (
             {"data_parallel_size": 2, "headless": True, "enable_expert_parallel": True},
+            "needs --data-parallel-address",
+        ),
+        (
+            {"data_parallel_size": 2, "data_parallel_rank": 1, "enable_expert_parallel": True},
             "needs --data-parallel-address",
         ),
         (

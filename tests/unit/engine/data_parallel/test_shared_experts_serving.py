@@ -2,51 +2,20 @@
 
 import signal
 import threading
-import time
 
-import httpx
 import psutil
 import pytest
-from model_families import make_model, save_model
 from nodes import ENDS_WITHIN_SECONDS, Nodes, Stream, are_gone, below, check_end
 from serving import Serve
+from shared_experts import FLAGS, Checkpoint, ask, check_rest
 from waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
-FLAGS = (
-    *("--data-parallel-size", "2", "--enable-expert-parallel", "--skip-tokenizer-init"),
-    *("--dtype", "float32", "--max-model-len", "512"),
-)
-PROMPTS = [[3, 4, 5, 6], [9] * 40, [7], list(range(20))]
-IDLE_SECONDS = 5
-
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("mixtral")
-    model = make_model("mixtral")
-    save_model("mixtral", model, path)
-    return path, model
-
-
-def ask(serve, prompt, **fields):
-    body = {
-        "prompt": prompt,
-        "max_tokens": 12,
-        "temperature": 0,
-        "ignore_eos": True,
-        "return_token_ids": True,
-    }
-    return httpx.post(serve.url + "/v1/completions", json=body | fields, timeout=120)
-
-
-def expected(model, prompt):
-    import torch
-
-    ids = torch.tensor([prompt])
-    made = model.generate(ids, max_new_tokens=12, min_new_tokens=12, do_sample=False)
-    return made[0, len(prompt) :].tolist()
+    return Checkpoint(tmp_path_factory.mktemp("mixtral"))
 
 
 def everyone(serve):
@@ -58,32 +27,14 @@ def ranks_or_engines(processes, module):
     return sorted(found, key=lambda each: each.pid)
 
 
-def check_answers(serve, model):
-    for prompt in PROMPTS:
-        [choice] = ask(serve, prompt).json()["choices"]
-        assert choice["token_ids"] == expected(model, prompt)
-
-
-def check_rest(processes):
-    before = {each: cpu_seconds(each) for each in processes}
-    time.sleep(IDLE_SECONDS)  # what is measured
-    assert max(cpu_seconds(each) - before[each] for each in processes) < 0.02 * IDLE_SECONDS
-
-
-def cpu_seconds(process):
-    times = process.cpu_times()
-    return times.user + times.system
-
-
 @pytest.mark.parametrize(
     "flags",
     [(), ("--tensor-parallel-size", "2"), ("--disable-custom-all-reduce",)],
     ids=["memory", "two ranks each", "sockets"],
 )
 def test_replicas_answer_as_generate_does_and_then_rest(checkpoint, tmp_path, flags):
-    path, model = checkpoint
-    with Serve(tmp_path / "log", *FLAGS, *flags, model=path) as serve:
-        check_answers(serve, model)
+    with Serve(tmp_path / "log", *FLAGS, *flags, model=checkpoint.path) as serve:
+        checkpoint.check_answers(serve)
         check_rest(below(serve.process.pid))
 
         serve.signal(signal.SIGTERM)
@@ -108,8 +59,7 @@ def test_replicas_answer_as_generate_does_and_then_rest(checkpoint, tmp_path, fl
 def test_when_one_is_lost_every_caller_is_told_and_all_end(
     checkpoint, tmp_path, flags, module, number, words
 ):
-    path, _ = checkpoint
-    with Serve(tmp_path / "log", *FLAGS, *flags, model=path) as serve:
+    with Serve(tmp_path / "log", *FLAGS, *flags, model=checkpoint.path) as serve:
         processes, texts = everyone(serve), []
 
         def stream():
@@ -136,7 +86,7 @@ def nodes(checkpoint, tmp_path):
     made = []
 
     def make(*flags):
-        made.append(Nodes(tmp_path, *FLAGS, *flags, model=checkpoint[0]))
+        made.append(Nodes(tmp_path, *FLAGS, *flags, model=checkpoint.path))
         return made[-1]
 
     yield make
@@ -151,12 +101,12 @@ def test_replicas_of_two_nodes_answer_as_generate_does_rest_and_stop(checkpoint,
     group = nodes(*flags)
     follower, _ = group.follower()
     with group.leader() as serve:
-        check_answers(serve, checkpoint[1])
+        checkpoint.check_answers(serve)
         processes = below(serve.process.pid, follower.pid)
         check_rest([psutil.Process(follower.pid), *processes])
 
         follower.terminate()
-        check_answers(serve, checkpoint[1])
+        checkpoint.check_answers(serve)
         serve.signal(signal.SIGTERM)
 
         assert serve.wait() == 0

@@ -152,14 +152,27 @@ def test_a_peer_of_another_version_or_with_other_arguments_is_refused_with_words
         group.join(group.link(), join)
 
 
-def test_a_second_member_of_the_same_number_is_refused(group):
+@pytest.mark.parametrize("pid", [78, 77], ids=["another process", "the same pid in another container"])
+def test_a_second_member_of_the_same_number_is_refused(group, pid):
     hub = group.lead()
     first = group.link()
     group.join(first)
 
     with pytest.raises(RefusedError, match="has this member already"):
-        group.join(group.link(), join_of(pid=78))
+        group.join(group.link(), join_of(pid=pid))
     assert hub.failure is None
+
+
+def test_a_pod_that_replaces_a_member_is_not_taken_for_it_once_the_group_has_begun(group):
+    hub = group.lead()
+    link = group.link()
+    group.join(link)
+    hub.begin()
+    hub.serve()
+
+    with pytest.raises(RefusedError, match="has this member already"):
+        group.join(group.link(), join_of())
+    assert "rank 1 on node 0 (here, pid 77) has not been heard for" in str(hub.wait_for_cause(10))
 
 
 def test_who_does_not_know_the_secret_is_not_heard(group):

@@ -93,6 +93,15 @@ CASES = {
         "replicas": 1,
         "parallel": {"dataParallelSize": 4, "dataParallelSizeLocal": 2, "dataParallelHybridLb": True},
     },
+    "engines_that_share": {
+        "replicas": 1,
+        "parallel": {
+            "dataParallelSize": 4,
+            "dataParallelSizeLocal": 2,
+            "dataParallelHybridLb": True,
+            "enableExpertParallel": True,
+        },
+    },
     "autoscaled": {
         "replicas": 1,
         "autoscaling": {

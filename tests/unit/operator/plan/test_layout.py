@@ -49,6 +49,7 @@ def test_ranks_are_dealt_out_evenly(
 
 
 LOCAL, HYBRID = {"data_parallel_size_local": 2}, {"data_parallel_hybrid_lb": True}
+SHARED = {"enable_expert_parallel": True}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,8 @@ LOCAL, HYBRID = {"data_parallel_size_local": 2}, {"data_parallel_hybrid_lb": Tru
     [
         ({}, {}, Layout(1, 4, 4)),
         ({}, {"nodes": 2}, Layout(2, 2, 2)),
-        ({"enable_expert_parallel": True}, {"template": gpus(2)}, Layout(2, 2, 2)),
+        (SHARED, {"template": gpus(2)}, Layout(2, 2, 2, share_experts=True)),
+        (LOCAL | HYBRID | SHARED, {}, Layout(2, 2, 2, each_answers=True, share_experts=True)),
         (LOCAL, {}, Layout(2, 2, 2)),
         ({}, {"template": gpus(1)}, Layout(4, 1, 1)),
         ({"tensor_parallel_size": 2}, {"template": gpus(4)}, Layout(2, 4, 2)),
@@ -71,6 +73,23 @@ def test_four_engines_stay_whole_in_equal_pods(
 ) -> None:
     given = config(data_parallel_size=4, **parallel)
     assert layout(given, OperatorSpec.model_validate(spec), "") == expected
+
+
+@pytest.mark.parametrize(
+    ("parallel", "meets", "has_followers"),
+    [
+        (LOCAL, True, True),
+        (LOCAL | HYBRID, False, False),
+        (LOCAL | HYBRID | SHARED, True, False),
+        (LOCAL | SHARED, True, True),
+        ({"data_parallel_size_local": 4} | SHARED, False, False),
+    ],
+)
+def test_pods_that_share_experts_meet_also_where_each_answers(
+    parallel: dict[str, Any], meets: bool, has_followers: bool
+) -> None:
+    cut = layout(config(data_parallel_size=4, **parallel), OperatorSpec.model_validate({}), "")
+    assert (cut.meets, cut.has_followers) == (meets, has_followers)
 
 
 @pytest.mark.parametrize(
@@ -191,18 +210,13 @@ def test_members_may_talk_to_each_other_and_one_at_a_time_may_be_evicted(make_bl
     assert named["PodDisruptionBudget", "qwen3-pods"]["maxUnavailable"] == 1
 
 
-def test_the_operator_may_ask_followers_too_how_far_their_download_is(make_blueprint: Blueprints) -> None:
-    blueprint = make_blueprint(model={"uri": "hf://team/model"})
-    isolation = Isolation(operator_namespace="paddock-system")
-    objects = companions(
-        dataclasses.replace(blueprint, layout=Layout(2, 1)), Snapshot(blueprint.service), isolation
-    )
-    [_, members] = [body for body in objects if body["kind"] == "NetworkPolicy"]
-    [_, operator] = members["spec"]["ingress"]
-    assert operator["ports"] == [{"port": "http", "protocol": "TCP"}]
-    assert [peer["podSelector"]["matchLabels"] for peer in operator["from"]] == [
-        {"app.kubernetes.io/name": "paddock-operator"}
-    ]
+def test_policies_choose_pods_by_labels_that_every_enforcer_sees(make_blueprint: Blueprints) -> None:
+    blueprint = dataclasses.replace(make_blueprint(), layout=Layout(2, 1))
+    objects = companions(blueprint, Snapshot(blueprint.service), Isolation())
+    # Cilium takes no account of apps.kubernetes.io/pod-index and statefulset.kubernetes.io/pod-name.
+    assert [body["spec"]["podSelector"] for body in objects if body["kind"] == "NetworkPolicy"] == [
+        {"matchLabels": {"paddock.dev/service": "qwen3"}}
+    ] * 2
 
 
 def test_the_pods_own_account_pulls_images_by_the_operators_secrets(make_blueprint: Blueprints) -> None:
