@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from paddock.engine.distributed.vitality import OwnPauses
 from paddock.engine.executor.method_call import MethodCall
 from paddock.engine.messages import AddRequest, CallWorkers, Ready, ResetPrefixCache, Sleep, WakeUp
 from paddock.server.adapters import Adapters
@@ -17,6 +19,7 @@ from paddock.server.step_feed import DEFAULT_CHUNK
 
 logger = logging.getLogger("paddock.server.engine")
 HEARTBEAT_TIMEOUT_SECONDS = 10.0
+WATCH_SECONDS = 0.2
 
 
 class EngineClient:
@@ -47,6 +50,7 @@ class EngineClient:
         self.failure: str | None = None
         self.draining = False
         self.on_failure: Callable[[], None] | None = None
+        self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def connect(self, version: str) -> Ready:
         """Greet the engines and wait until all can serve; what one of them says holds for each. Cancel it to give up."""
@@ -61,6 +65,7 @@ class EngineClient:
         return self._in_turn[0].ready
 
     def close(self) -> None:
+        self._watching.cancel()
         for link in self._in_turn:
             link.close()
 
@@ -125,15 +130,17 @@ class EngineClient:
     def is_sleeping(self) -> bool:
         return any(link.sleep_level for link in self._in_turn)
 
-    def stuck(self) -> str | None:
-        """Why an engine makes no progress, or None while all do."""
-        if self.failure is not None:
-            return self.failure
-        for rank, link in self.links.items():
-            reason = link.stuck(self._silence_timeout, self._step_timeout)
-            if reason is not None:
-                return self._named(rank, reason)
-        return self.failure  # which reading may just have brought
+    async def _watch(self) -> None:
+        """An engine that is silent, or never ends a step, is lost as one that has died; whoever runs it ends it."""
+        pauses = OwnPauses()
+        while self.failure is None:
+            pause = pauses.until(time.monotonic())
+            for rank, link in self.links.items():
+                # A tick early: it is to be noticed in time.
+                reason = link.stuck(self._silence_timeout - WATCH_SECONDS, self._step_timeout, pause)
+                if reason is not None:
+                    self._lose(rank, reason)
+            await asyncio.sleep(WATCH_SECONDS)
 
     def fail(self, message: str) -> None:
         """An engine is lost: end every request with an error. Later calls change nothing."""

@@ -79,7 +79,7 @@ class EngineLink:
         self._sequences: dict[str, Sequence] = {}
         self._num_waiting = self._others = 0
         self._last_heard = time.monotonic()
-        self._step_age = 0.0
+        self._step_age = self._step_pauses = 0.0
         self.ready: Ready | None = None
         self.adapters: dict[str, Adapter] = {}
         """Those that the engine serves, by name."""
@@ -161,13 +161,20 @@ class EngineLink:
         if ended and not self._is_over:
             self.send(AbortRequests(request_ids=ended))
 
-    def stuck(self, silence_timeout_seconds: float, step_timeout_seconds: float) -> str | None:
-        """Why the engine makes no progress, or None while it does."""
+    def stuck(self, silence_seconds: float, step_seconds: float, pause_seconds: float = 0.0) -> str | None:
+        """Why the engine counts as lost, or None while it does not. Until it is ready it owes no word.
+
+        `pause_seconds`: how long this server itself was held up since it last asked. Whatever held it up may have held
+        the engine up, too, as when all of a container is frozen.
+        """
         self._read()  # what already lies in the socket is news, too
-        silence = time.monotonic() - self._last_heard
-        if silence > silence_timeout_seconds:
+        now = time.monotonic()
+        self._last_heard = min(self._last_heard + pause_seconds, now)
+        self._step_pauses += pause_seconds
+        silence = now - self._last_heard
+        if self.ready is not None and silence > silence_seconds:
             return f"the engine has been silent for {silence:.0f} s"
-        if self._step_age > step_timeout_seconds:
+        if self._step_age - self._step_pauses > step_seconds:
             return f"the engine's step has been running for {self._step_age:.0f} s"
         return None
 
@@ -214,7 +221,7 @@ class EngineLink:
         if isinstance(message, StepOutputs):
             self._take_step(message)
         elif isinstance(message, Heartbeat):
-            self._step_age = message.step_age_seconds
+            self._beat(message)
         elif isinstance(message, RequestRefused):
             self._refuse(message)
         elif isinstance(message, Ready):
@@ -238,8 +245,13 @@ class EngineLink:
     def _know(self, adapters: list[Adapter]) -> None:
         self.adapters = {adapter.name: adapter for adapter in adapters}
 
+    def _beat(self, beat: Heartbeat) -> None:
+        if beat.step_age_seconds <= self._step_age:  # of another step, or of none
+            self._step_pauses = 0.0
+        self._step_age = beat.step_age_seconds
+
     def _take_step(self, step: StepOutputs) -> None:
-        self._step_age = 0.0
+        self._step_age = self._step_pauses = 0.0
         self._feed.put(step, time.time())
 
     def _hand_out(self, output: RequestOutput, now: float) -> None:

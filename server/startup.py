@@ -28,6 +28,8 @@ from paddock.server.tracing.export import TracingError, open_export
 
 LONGEST_TIMEOUT_SECONDS = 86_400.0
 LEAST_SILENCE_SECONDS = 2.0
+LEAST_STEP_SECONDS = 1.0
+"""An engine tells the age of its step each second. What takes longer than is borne ends the server."""
 LEAST_INTERVAL_SECONDS = 0.1
 
 
@@ -126,7 +128,7 @@ class Timeouts:
         """Raises StartError for a value that is no number of seconds."""
         return Timeouts(
             _seconds(environ, "PADDOCK_DRAIN_TIMEOUT_SECONDS", Timeouts().drain),
-            _seconds(environ, "PADDOCK_STEP_TIMEOUT_SECONDS", Timeouts().step),
+            _seconds(environ, "PADDOCK_STEP_TIMEOUT_SECONDS", Timeouts().step, LEAST_STEP_SECONDS),
             _silence(environ),
         )
 
@@ -169,7 +171,7 @@ def _silence(environ: Mapping[str, str]) -> float:
     return milliseconds / 1000
 
 
-def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+def _seconds(environ: Mapping[str, str], name: str, default: float, least: float = 0.0) -> float:
     text = environ.get(name)
     if text is None:
         return default
@@ -177,8 +179,8 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 <= seconds <= LONGEST_TIMEOUT_SECONDS:
+    if not least <= seconds <= LONGEST_TIMEOUT_SECONDS:
         raise StartError(
-            f"{name} is {text!r}; it must be a number of seconds from 0 to {LONGEST_TIMEOUT_SECONDS:.0f}."
+            f"{name} is {text!r}; it must be a number of seconds from {least:g} to {LONGEST_TIMEOUT_SECONDS:.0f}."
         )
     return seconds

@@ -39,7 +39,7 @@ async def metrics(http: Request) -> Response:
 
 
 def _sound(serving: Serving) -> Response:
-    reason = serving.client.stuck()
+    reason = serving.client.failure
     if reason is not None:
         raise unavailable(f"Not healthy: {reason}.")
     return Response(status_code=200)

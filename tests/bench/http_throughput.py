@@ -26,6 +26,10 @@ from peers.servers import MODEL, ServerProcess, paddock, vllm_cpu
 from peers.vllm_cpu import described
 from serving import free_port
 
+NUMBERS = ("tokens_per_second", "first_token", "gap_median", "gap_p99", "server_microseconds_per_token")
+"""Of `Measured`, shown as the median run."""
+PERCENTILES = (50, 95, 99)
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -35,8 +39,9 @@ class Measured:
     first_token: float
     gap_median: float
     gap_p99: float
-    health_p99: float
-    floor_p99: float
+    health: tuple[float, ...]
+    """Median, p95 and p99."""
+    floor: tuple[float, ...]
     """Of what only answers such probes."""
 
     server_microseconds_per_token: float
@@ -61,10 +66,16 @@ def measure(server: ServerProcess, floor_port: int, clients: int, requests: int)
         1e3 * statistics.median(result["firsts"]),
         1e3 * statistics.median(result["gaps"]),
         1e3 * statistics.quantiles(result["gaps"], n=100)[-1],
-        1e3 * statistics.quantiles(waits[server.port], n=100)[-1],
-        1e3 * statistics.quantiles(waits[floor_port], n=100)[-1],
+        percentiles(waits[server.port]),
+        percentiles(waits[floor_port]),
         1e6 * used / tokens,
     )
+
+
+def percentiles(seconds: list[float]) -> tuple[float, ...]:
+    """Median, p95 and p99, in milliseconds."""
+    hundredths = statistics.quantiles(seconds, n=100)
+    return tuple(1e3 * hundredths[percent - 1] for percent in PERCENTILES)
 
 
 def main() -> None:
@@ -107,20 +118,19 @@ def report(runs: dict[tuple[int, str], list[Measured]], batches: dict[int, list[
     print(f"tiny model, {PROMPT_TOKENS} tokens in, {ANSWER_TOKENS} out, streamed; {os.cpu_count()} cores\n")
     print(
         "| clients | server | tokens/s (each run) | first token ms | between tokens ms, median and p99 | "
-        "/health p99 ms (floor) | server CPU, µs a token | paddock |"
+        "/health ms, median, p95 and p99 (floor) | server CPU, µs a token | paddock |"
     )
     print("|---:|---|---:|---:|---:|---:|---:|---:|")
     for (clients, name), got in runs.items():
-        middle = {
-            field: statistics.median(getattr(run, field) for run in got) for field in Measured.__slots__
-        }
+        middle = {field: statistics.median(getattr(run, field) for run in got) for field in NUMBERS}
         rate = middle["tokens_per_second"]
+        health, floor = (shown([getattr(run, field) for run in got]) for field in ("health", "floor"))
         ours = statistics.median(run.tokens_per_second for run in runs[clients, "paddock"])
         each = ", ".join(f"{run.tokens_per_second:.0f}" for run in got)
         print(
             f"| {clients} | {name} | {rate:.0f} ({each}) | {middle['first_token']:.0f} | "
             f"{middle['gap_median']:.1f}, {middle['gap_p99']:.1f} | "
-            f"{middle['health_p99']:.1f} ({middle['floor_p99']:.1f}) | "
+            f"{health} ({floor}) | "
             f"{middle['server_microseconds_per_token']:.0f} | {ours / rate:.2f}x |"
         )
     for clients, rates in batches.items():
@@ -128,6 +138,11 @@ def report(runs: dict[tuple[int, str], list[Measured]], batches: dict[int, list[
         rate = statistics.median(rates)
         each = ", ".join(f"{each:.0f}" for each in rates)
         print(f"| {clients} | generate, no HTTP | {rate:.0f} ({each}) | | | | | {ours / rate:.2f}x |")
+
+
+def shown(runs: list[tuple[float, ...]]) -> str:
+    """The median run of each percentile."""
+    return ", ".join(f"{statistics.median(column):.1f}" for column in zip(*runs, strict=True))
 
 
 if __name__ == "__main__":

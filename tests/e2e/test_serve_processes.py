@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,8 @@ from waiting import until
 
 LONG = {"prompt": "once upon a time", "max_tokens": 600, "ignore_eos": True, "stream": True}
 IN_MODEL, IN_WORKER = "gen_ai.latency.time_in_model_forward", "gen_ai.latency.time_in_model_execute"
+NOTICED_WITHIN_SECONDS = 11
+"""The silence that is borne by default, and a look at /health."""
 SHORT = {"prompt": "once upon a time", "max_tokens": 3, "ignore_eos": True}
 
 
@@ -206,19 +209,12 @@ def test_a_server_told_to_outlive_its_engine_answers_errors_until_it_is_stopped(
     sockets.mkdir()
     environ = {
         "PADDOCK_KEEP_ALIVE_ON_ENGINE_DEATH": "1",
-        "PADDOCK_RPC_TIMEOUT": "2000",
         "PADDOCK_RPC_BASE_PATH": str(sockets),
     }
     with Serve(tmp_path / "log", environ=environ) as serve:
         [folder] = sockets.iterdir()
         assert (folder / "engine").is_socket()
         [engine] = processes(serve, "engine.core_process")
-
-        engine.suspend()
-        until(lambda: "silent for 2 s" in httpx.get(serve.url + "/ping").text, seconds=30, what="the silence")
-        engine.resume()
-        until(lambda: httpx.get(serve.url + "/ping").status_code == 200, seconds=30, what="a word")
-
         os.kill(engine.pid, signal.SIGKILL)
         until(lambda: httpx.get(serve.url + "/health").status_code == 503, seconds=30, what="health to fail")
         refused = ask(serve)
@@ -227,6 +223,55 @@ def test_a_server_told_to_outlive_its_engine_answers_errors_until_it_is_stopped(
         assert "until this process is stopped" in serve.log.read_text()
         serve.signal(signal.SIGTERM)
         assert serve.wait() == 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "flags",
+    [(), ("--api-server-count", "2"), ("--data-parallel-size", "2")],
+    ids=["one", "two API servers", "two engines"],
+)
+def test_an_engine_that_is_stopped_is_lost_within_ten_seconds(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    with Serve(tmp_path / "log", *flags) as serve:
+        everyone = psutil.Process(serve.process.pid).children(recursive=True)
+        with ThreadPoolExecutor(4) as pool:
+            streams = [pool.submit(ask, serve, **{**LONG, "max_tokens": 1900}) for _ in range(4)]
+            until(lambda: total_running(serve) == 4, seconds=30, what="4 requests to run", every=0.02)
+            processes(serve, "engine.core_process")[-1].suspend()
+            until(lambda: not serve.is_healthy(), seconds=NOTICED_WITHIN_SECONDS, what="/health to fail")
+            ends = [stream.result().text.split("\n\n") for stream in streams]
+        # With two engines the other one's answers may have ended before.
+        cut = [events for events in ends if '"error"' in events[-3]]
+        assert len(cut) == 4 or "--data-parallel-size" in flags
+        assert all("the engine has been silent for 10 s" in events[-3] for events in cut)
+        assert all(events[-2] == "data: [DONE]" for events in ends)
+        assert serve.wait(NOTICED_WITHIN_SECONDS) == 1
+        _, left = psutil.wait_procs(everyone, timeout=0)
+        assert not left
+
+
+def total_running(serve: Serve) -> float:
+    lines = httpx.get(serve.url + "/metrics", timeout=10).text.splitlines()
+    return sum(
+        float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("vllm:num_requests_running{")
+    )
+
+
+@pytest.mark.long
+def test_what_is_frozen_as_a_whole_for_longer_than_the_silence_goes_on_afterwards(tmp_path: Path) -> None:
+    with Serve(tmp_path / "log", environ={"PADDOCK_RPC_TIMEOUT": "2000"}) as serve:
+        family = [psutil.Process(serve.process.pid), *processes(serve, "engine.core_process")]
+        with ThreadPoolExecutor(1) as pool:
+            stream = pool.submit(ask, serve, **{**LONG, "max_tokens": 1900})
+            running(serve, 1)
+            for process in family:
+                process.suspend()
+            time.sleep(4)  # the pause itself is what is tried
+            for process in family:
+                process.resume()
+            events = stream.result().text.split("\n\n")
+        assert '"error"' not in "".join(events)
+        assert serve.is_healthy()
 
 
 @pytest.mark.parametrize("exists", [True, False], ids=["too long", "missing"])

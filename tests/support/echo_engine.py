@@ -29,6 +29,7 @@ from paddock.server.tokens.tokenizer import Tokenizer
 
 CONTEXT = 256
 VOCABULARY = 500
+BEAT_SECONDS = 0.1
 
 
 class EchoEngine(threading.Thread):
@@ -42,6 +43,8 @@ class EchoEngine(threading.Thread):
         self._tokenizer = tokenizer
         self._eos = tokenizer.encode("<|im_end|>", False)[0]
         self._steps = 0
+        self._peers: set[bytes] = set()
+        self._next_beat = 0.0
         self.running: dict[str, tuple[bytes, AddRequest, list[int]]] = {}
         self.forget()
         self._over = threading.Event()
@@ -55,6 +58,7 @@ class EchoEngine(threading.Thread):
         self.hold_after: int | None = None
         self.tokens_per_step = 1
         self.silent = False
+        self.step_age = 0.0
         self.resets = 0
         self.fault: str | None = None
         self.adapters: dict[str, Adapter] = {}
@@ -68,6 +72,7 @@ class EchoEngine(threading.Thread):
         while not self._over.is_set():
             self._receive()
             self._step()
+            self._beat()
         self._socket.close(0)
 
     def stop(self) -> None:
@@ -88,6 +93,7 @@ class EchoEngine(threading.Thread):
             peer, frame = self._socket.recv_multipart()
             message = decode_for_core(frame)
             if isinstance(message, Hello):
+                self._peers.add(peer)
                 served = list(self.adapters.values())
                 ready = Ready(
                     message.version, CONTEXT, VOCABULARY, [self._eos], 16, 64, "float32", adapters=served
@@ -171,8 +177,11 @@ class EchoEngine(threading.Thread):
         usage = 0.5 if self.running else 0.0
         return EngineStats(len(self.running), 0, usage, 8 * tokens, 3 * tokens, 0, 0, tokens)
 
-    def heartbeat(self, step_age_seconds: float = 0.0) -> Heartbeat:
-        return Heartbeat(self._steps, step_age_seconds)
+    def _beat(self) -> None:
+        if time.monotonic() >= self._next_beat:
+            self._next_beat = time.monotonic() + BEAT_SECONDS
+            for peer in self._peers:
+                self._send(peer, Heartbeat(self._steps, self.step_age))
 
     def _send(self, peer: bytes, message: object) -> None:
         if not self.silent:

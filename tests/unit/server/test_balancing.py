@@ -122,20 +122,74 @@ def test_the_loss_of_one_engine_ends_the_requests_of_all_and_names_it(engines: l
             with pytest.raises(ApiError, match="data-parallel rank 6: the engine sent a message"):
                 await generation.next()
         assert client.num_sequences == 0
-        assert "data-parallel rank 6" in str(client.stuck())
+        assert "data-parallel rank 6" in str(client.failure)
         with pytest.raises(ApiError):
             start(client, "d")
 
     with_client(engines, use, first_rank=5)
 
 
-def test_a_silent_engine_is_named(engines: list[EchoEngine]) -> None:
+def test_an_engine_that_falls_silent_is_named_and_lost(engines: list[EchoEngine]) -> None:
     async def use(client: EngineClient) -> None:
-        client.links[2]._dispatch(engines[2].heartbeat(6.0))
-        assert client.stuck() == "data-parallel rank 2: the engine's step has been running for 6 s"
+        generations = [start(client, name) for name in "abc"]
         engines[1].silent = True
         client.links[1]._last_heard -= 11
-        assert client.stuck() == "data-parallel rank 1: the engine has been silent for 11 s"
+        for generation in generations:
+            with pytest.raises(ApiError, match="data-parallel rank 1: the engine has been silent for 11 s"):
+                await generation.next()
+
+    with_client(engines, use)
+
+
+def test_a_step_that_never_ends_is_named_and_lost(engines: list[EchoEngine]) -> None:
+    async def use(client: EngineClient) -> None:
+        engines[2].step_age = 6.0
+        await eventually(lambda: client.failure is not None)
+        assert client.failure == "data-parallel rank 2: the engine's step has been running for 6 s"
+
+    with_client(engines, use)
+
+
+def test_a_pause_of_the_server_is_no_silence_of_the_engine(engines: list[EchoEngine]) -> None:
+    async def use(client: EngineClient) -> None:
+        link, client._silence_timeout = client.links[0], 3600.0
+        engines[0].stop()
+        await eventually(lambda: not link._socket.poll(50))  # what was on its way
+        link._last_heard -= 60
+        assert link.stuck(10, 5, pause_seconds=59) is None
+        link._last_heard -= 10
+        assert link.stuck(10, 5) == "the engine has been silent for 11 s"
+
+    with_client(engines, use)
+
+
+def test_a_pause_of_the_server_is_no_time_of_the_step_either(engines: list[EchoEngine]) -> None:
+    async def use(client: EngineClient) -> None:
+        link, client._step_timeout = client.links[0], 3600.0
+
+        async def age(seconds: float) -> None:
+            engines[0].step_age = seconds
+            await eventually(lambda: link._step_age == seconds)
+
+        await age(1.0)
+        await age(61.0)  # frozen between the two, with the server
+        assert link.stuck(10, 5, pause_seconds=60) is None
+        await age(70.0)
+        assert link.stuck(10, 5) == "the engine's step has been running for 70 s"
+        await age(1.0)
+        await age(9.0)
+        assert link.stuck(10, 5) == "the engine's step has been running for 9 s"
+
+    with_client(engines, use)
+
+
+def test_an_engine_that_is_not_ready_owes_no_word(engines: list[EchoEngine]) -> None:
+    async def use(client: EngineClient) -> None:
+        link, client._silence_timeout = client.links[0], 3600.0
+        engines[0].stop()
+        link.ready = None
+        link._last_heard -= 600
+        assert link.stuck(10, 5) is None
 
     with_client(engines, use)
 

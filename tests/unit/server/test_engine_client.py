@@ -114,20 +114,31 @@ def test_the_end_of_the_drain_time_is_an_error_event(
     eventually(lambda: not engine.running)
 
 
-def test_a_silent_engine_is_unhealthy(server: Any, eventually: Eventually) -> None:
+def test_an_engine_that_falls_silent_ends_streams_and_health(
+    server: Any, engine: Any, eventually: Eventually
+) -> None:
+    engine.hold_after = 2
+    with ThreadPoolExecutor() as pool:
+        pieces: list[str] = []
+        streaming = pool.submit(stream, server.url + TEXT, pieces)
+        eventually(lambda: pieces)
+        assert httpx.get(server.url + "/ping").status_code == 200
+        engine.silent = True
+        server.client._silence_timeout = 0.05
+        streaming.result()
+    assert "silent" in "".join(pieces).split("\n\n")[-3]
+    assert pieces[-1].endswith("data: [DONE]\n\n")
+    for path in ("/health", "/ping"):
+        assert httpx.get(server.url + path).status_code == 503
+
+
+def test_a_step_that_never_ends_is_unhealthy(server: Any, engine: Any, eventually: Eventually) -> None:
+    engine.step_age = 4.0
+    eventually(lambda: server.client.links[0]._step_age == 4.0)
     assert httpx.get(server.url + "/ping").status_code == 200
-    server.client._silence_timeout = 0.05
+    engine.step_age = 6.0
     eventually(lambda: httpx.get(server.url + "/ping").status_code == 503)
-    assert httpx.get(server.url + "/health").status_code == 503
-
-
-def test_a_step_that_never_ends_is_unhealthy(server: Any, engine: Any) -> None:
-    server.call(lambda: server.client.links[0]._dispatch(engine.heartbeat(4.0)))
-    assert httpx.get(server.url + "/ping").status_code == 200
-    server.call(lambda: server.client.links[0]._dispatch(engine.heartbeat(6.0)))
-    response = httpx.get(server.url + "/ping")
-    assert response.status_code == 503
-    assert "6 s" in response.json()["error"]["message"]
+    assert "6 s" in httpx.get(server.url + "/ping").json()["error"]["message"]
 
 
 def test_garbage_from_the_engine_is_a_failure_not_a_crash(server: Any, engine: Any) -> None:

@@ -45,6 +45,11 @@ def test_a_timeout_that_is_no_number_is_named(name: str, value: str) -> None:
         Timeouts.read({name: value})
 
 
+def test_no_step_is_hung_before_it_can_be_told() -> None:
+    with pytest.raises(StartError, match="from 1 to 86400"):
+        Timeouts.read({"PADDOCK_STEP_TIMEOUT_SECONDS": "0"})
+
+
 @pytest.mark.parametrize("value", ["soon", "-1", "1999", "1.5", "999999999999"])
 def test_a_time_of_silence_that_makes_no_sense_is_named(value: str) -> None:
     with pytest.raises(StartError, match="PADDOCK_RPC_TIMEOUT"):

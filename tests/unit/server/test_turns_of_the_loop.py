@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from paddock.engine.messages import EngineStats, RequestOutput, StepOutputs
 from paddock.server.startup import outputs_per_turn
-from paddock.server.step_feed import StepFeed
+from paddock.server.step_feed import ENDING_WEIGHT, StepFeed
 
 STATS = EngineStats(0, 0, 0.0, 0, 0, 0, 0, 0)
 BURST = 20
@@ -60,6 +60,17 @@ def test_outputs_keep_their_order_and_no_turn_hands_out_more_than_its_chunk(
     turns = turns_of(feed, chunk)
     assert [each for turn in turns for each in turn] == [each for names in steps for each in (*names, ".")]
     assert max(sum(name != "." for name in turn) for turn in turns) <= chunk
+
+
+def test_a_turn_hands_out_fewer_of_those_that_end_their_sequences() -> None:
+    names = [str(number) for number in range(6)]
+
+    def feed(to: StepFeed) -> None:
+        to.put(StepOutputs([RequestOutput(name, [1], finish_reason="stop") for name in names], STATS), 0.0)
+        to.put(step(*names), 0.0)
+
+    turns = [turn for turn in turns_of(feed, chunk=2 * ENDING_WEIGHT) if turn]
+    assert turns == [["0", "1"], ["2", "3"], ["4", "5"], ["."], [*names, "."]]
 
 
 def test_a_flush_hands_out_everything() -> None:
