@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -186,6 +187,9 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     spec_schema()  # built once, before the first resource waits for it
+    # What is there now stays; what a pass leaves behind is gone without the collector, which took a tenth of the CPU.
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 100)
     try:
         asyncio.run(_run(settings, credentials))
     except OSError as error:

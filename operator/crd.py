@@ -131,17 +131,18 @@ def _spec_schema() -> Schema:
         "properties": {**adapters_schemas(), **lora["properties"]},
         "x-kubernetes-validations": [*lora.get("x-kubernetes-validations", ()), *adapters_rules()],
     }
+    fields = {
+        **groups,
+        "model": required_model,
+        "lora": with_adapters,
+        **dialect_schemas(),
+        **resource.operator_spec_schema(),
+    }
     return {
         "type": "object",
         "description": "What to serve and how: the serve arguments by group, and how pods are run.",
         "required": ["model"],
-        "properties": {
-            **groups,
-            "model": required_model,
-            "lora": with_adapters,
-            **dialect_schemas(),
-            **{name: _whole_default(schema) for name, schema in resource.operator_spec_schema().items()},
-        },
+        "properties": {name: _whole_default(schema) for name, schema in fields.items()},
         "x-kubernetes-validations": [*cross_group_rules(), *dialect_rules(), *resource.operator_rules()],
     }
 

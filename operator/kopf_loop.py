@@ -22,9 +22,14 @@ from paddock.operator.plan.labels import MANAGED_BY
 
 logger = logging.getLogger(__name__)
 
-MANAGED_BY_US = ",".join(f"{key}={value}" for key, value in MANAGED_BY.items())
+_MANAGED_BY_US = ",".join(f"{key}={value}" for key, value in MANAGED_BY.items())
 _LOOK_SECONDS = 1.0
 _ENDING_SECONDS = 10.0
+
+
+def selector(kind: str) -> str:
+    """Labels of the children of one kind. Endpoints of headless Services, half of all, say nothing that pods do not."""
+    return _MANAGED_BY_US + (",!service.kubernetes.io/headless" if kind == "EndpointSlice" else "")
 
 
 class NoDifferences(kopf.DiffBaseStorage):
@@ -55,8 +60,8 @@ def settings() -> kopf.OperatorSettings:
     chosen.networking.request_timeout = 60
     chosen.networking.error_backoffs = (1, 1, 2, 3, 5, 8, 13, 21, *[30] * 20)
     chosen.persistence.diffbase_storage = NoDifferences()
-    for kind in CHILDREN.values():
-        chosen.watching.label_selectors[kind] = MANAGED_BY_US
+    for kind, names in CHILDREN.items():
+        chosen.watching.label_selectors[names] = selector(kind)
     return chosen
 
 

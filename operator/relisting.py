@@ -13,7 +13,7 @@ import aiohttp
 
 from paddock.operator.children import CHILDREN, Children, News
 from paddock.operator.client import Api, ApiError
-from paddock.operator.kopf_loop import MANAGED_BY_US
+from paddock.operator.kopf_loop import selector
 from paddock.operator.workqueue import Key
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Relisting:
     async def _list(self, kind: str, namespace: str | None) -> set[Key]:
         news: list[News] = []
         version = 0
-        async for items, listed_at in self._api.pages(kind, namespace, MANAGED_BY_US):
+        async for items, listed_at in self._api.pages(kind, namespace, selector(kind)):
             news += [News.of(kind, item) for item in items]
             version = version or int(listed_at)
         return self._children.listed(kind, namespace, news, version)

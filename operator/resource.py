@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from paddock.engine.config.schema import dialect_schemas
 from paddock.operator.adapters import ADAPTER_SOURCE, ADAPTERS, Adapters
 from paddock.operator.autoscaling import Autoscaling
 from paddock.operator.part import Duration, Part, rules
@@ -304,21 +303,21 @@ def operator_rules() -> list[dict[str, str]]:
             "fieldPath": ".nodes",
         },
         {
-            "rule": f"{_size('dataParallelSize')} % {_size('dataParallelSizeLocal')} == 0",
+            "rule": "!has(self.parallel.dataParallelSizeLocal) || self.parallel.dataParallelSizeLocal <= 1 || "
+            f"{_size('dataParallelSize')} % self.parallel.dataParallelSizeLocal == 0",
             "message": "dataParallelSizeLocal must divide dataParallelSize: every pod of a replica runs the same number of "
             "engines",
             "fieldPath": ".parallel",
         },
         {
-            "rule": "!has(self.nodes) || !has(self.parallel) || !has(self.parallel.dataParallelSizeLocal) || "
+            "rule": "!has(self.nodes) || !has(self.parallel.dataParallelSizeLocal) || "
             f"self.nodes * self.parallel.dataParallelSizeLocal == {_size('dataParallelSize')} || "
             f"{_size('dataParallelSize')} == 1",
             "message": "nodes times parallel.dataParallelSizeLocal must be parallel.dataParallelSize; leave one of them out",
             "fieldPath": ".nodes",
         },
         {
-            "rule": "!has(self.parallel) || !has(self.parallel.dataParallelHybridLb) || "
-            f"!self.parallel.dataParallelHybridLb || {_size('dataParallelSize')} > 1",
+            "rule": f"!self.parallel.dataParallelHybridLb || {_size('dataParallelSize')} > 1",
             "message": "dataParallelHybridLb needs dataParallelSize above 1: one engine has one API",
             "fieldPath": ".parallel",
         },
@@ -327,10 +326,8 @@ def operator_rules() -> list[dict[str, str]]:
 
 def _size(field: str) -> str:
     """Of `parallel`, or as the other dialect says it; both at once is refused by a rule of its own."""
-    other = f"has(self.sglang) && has(self.sglang.{field}) ? self.sglang.{field} : 1"
-    if field not in dialect_schemas()["sglang"]["properties"]:
-        other = "1"
-    return f"(has(self.parallel) && has(self.parallel.{field}) && self.parallel.{field} > 1 ? self.parallel.{field} : {other})"
+    ours, theirs = f"self.parallel.{field}", f"self.sglang.{field}"
+    return f"({ours} > 1 ? {ours} : has(self.sglang) && has({theirs}) ? {theirs} : 1)"
 
 
 def object_rules() -> list[dict[str, str]]:

@@ -18,6 +18,7 @@ import kopf
 
 from paddock.operator.children import CHILDREN, Children, News
 from paddock.operator.client import Api, ApiError
+from paddock.operator.handover import Handover
 from paddock.operator.kopf_loop import run_kopf
 from paddock.operator.login import Credentials, Requested
 from paddock.operator.metrics import Metrics, Vitals
@@ -136,19 +137,19 @@ class Watcher:
         Cancelled, it tells kopf to end and does not wait: that takes seconds, and whoever leads next need not wait
         for a thread that writes nothing.
         """
-        loop = asyncio.get_running_loop()
+        there = Handover(asyncio.get_running_loop())
         stop = threading.Event()
 
         def enqueue_there(key: Key, delay: float) -> None:
-            loop.call_soon_threadsafe(enqueue, key, delay)
+            there.call(enqueue, key, delay)
 
         def hear_there(event_type: str | None, news: News) -> None:
-            loop.call_soon_threadsafe(self._hear, event_type, news, enqueue)
+            there.call(self._hear, event_type, news, enqueue)
 
         def requested(verb: str, code: int, path: str) -> None:
             self._metrics.requested(verb, code, path)
             if kind := kind_begun(code, path):
-                loop.call_soon_threadsafe(self._lists.want, kind)
+                there.call(self._lists.want, kind)
 
         registry = handlers(self._metrics, enqueue_there, hear_there)
         thread = asyncio.create_task(asyncio.to_thread(self._kopf, registry, requested, stop))

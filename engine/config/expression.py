@@ -15,8 +15,16 @@ from paddock.engine.config.sizes import UNITS
 Values = Mapping[str, Any]
 """Argument groups by name; each value has the group's fields as attributes."""
 
-Scope = Callable[[str, str], str]
-"""Prints (group, field) as a CEL path such as `self.cache.blockSize`."""
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a printed condition stands: how it names (group, field), and what it may count on."""
+
+    path: Callable[[str, str], str]
+    """As in CEL, such as `self.cache.blockSize`."""
+
+    is_filled: Callable[[str, str], bool]
+    """Whether the API server has written a default into the field before it evaluates rules."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,13 +88,17 @@ def is_set(field: str) -> Term:
     group, name = field.split(".")
     return Term(
         lambda values: getattr(values[group], name) is not None,
-        lambda scope: f"has({scope(group, name)})",
+        lambda scope: f"has({scope.path(group, name)})",
         ((group, name),),
     )
 
 
 def value(field: str, default: object, size: bool = False) -> Term:
-    """The field's value, or `default` where it is unset; `size` fields may hold text such as 32k."""
+    """The field's value, or `default` where it is unset; `size` fields may hold text such as 32k.
+
+    A look-up costs the API server time in proportion to all fields of the group, present or not, and it evaluates every
+    rule at each write of the status too: none is printed that the schema's own defaults make needless.
+    """
     group, name = field.split(".")
 
     def evaluate(values: Values) -> Any:
@@ -94,7 +106,9 @@ def value(field: str, default: object, size: bool = False) -> Term:
         return default if found is None else found
 
     def cel(scope: Scope) -> str:
-        path = scope(group, name)
+        path = scope.path(group, name)
+        if scope.is_filled(group, name):
+            return size_in_cel(path) if size else path
         number, constant = (size_in_cel(path), f"{default}.0") if size else (path, literal(default))
         return f"(has({path}) ? {number} : {constant})"
 

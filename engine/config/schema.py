@@ -34,7 +34,7 @@ def group_schemas() -> dict[str, Schema]:
 def cross_group_rules() -> list[Schema]:
     """List the rules over `spec` that read more than one group."""
     return [
-        _rule_schema(rule, lambda group, name: f"{camel(group)}.{camel(name)}")
+        _rule_schema(rule, Scope(lambda group, name: f"self.{camel(group)}.{camel(name)}", _is_filled))
         for rule in RULES
         if len(rule.groups) > 1
     ]
@@ -57,7 +57,8 @@ def dialect_schemas() -> dict[str, Schema]:
 
 
 def _group_schema(group: str) -> Schema:
-    rules = [_rule_schema(rule, lambda _, name: camel(name)) for rule in RULES if rule.groups == {group}]
+    scope = Scope(lambda _, name: f"self.{camel(name)}", _is_filled)
+    rules = [_rule_schema(rule, scope) for rule in RULES if rule.groups == {group}]
     schema: Schema = {
         "type": "object",
         "description": GROUPS[group].__doc__,
@@ -70,12 +71,21 @@ def _group_schema(group: str) -> Schema:
     return schema | ({"x-kubernetes-validations": rules} if rules else {})
 
 
-def _rule_schema(rule: Rule, path: Scope) -> Schema:
+def _rule_schema(rule: Rule, scope: Scope) -> Schema:
     return {
-        "rule": rule.cel(lambda group, name: f"self.{path(group, name)}"),
+        "rule": rule.cel(scope),
         "message": spelled(rule.message, lambda _, name: camel(name)),
-        "fieldPath": "." + path(*rule.blamed),
+        "fieldPath": scope.path(*rule.blamed).removeprefix("self"),
     }
+
+
+def _is_filled(group: str, name: str) -> bool:
+    return written_default(by_path()[group, name]) is not None
+
+
+def written_default(entry: Entry) -> Any:
+    """What the API server writes into the object where the argument is unset, None if it leaves it out."""
+    return None if entry.deprecated else _plain_default(entry.kind, entry.default)
 
 
 def entry_schema(entry: Entry, rules: list[Schema], with_default: bool = True) -> Schema:
@@ -84,8 +94,7 @@ def entry_schema(entry: Entry, rules: list[Schema], with_default: bool = True) -
     schema["description"] = _description(entry)
     if (minimum := entry.argument.cluster_minimum) is not None:
         schema["minimum"] = minimum
-    default = _plain_default(entry.kind, entry.default)
-    if with_default and not entry.deprecated and default is not None:
+    if with_default and (default := written_default(entry)) is not None:
         schema["default"] = default
     # Rules of an object that works read some of its keys, and none of the others.
     if not rules or (entry.kind.structure is not None and entry.argument.state is State.WORKS):

@@ -54,6 +54,9 @@ class Registration:
     taken: str | None = field(default=None, init=False)
     """Who else serves the API, in words; None as long as nobody does."""
 
+    _failure: str = field(default="", init=False)
+    """Why the last attempt failed; empty when it did not."""
+
     @classmethod
     def of(cls, api: Api, namespace: str, service: str, certificates: Path, release: str) -> Registration:
         """`certificates` holds ca.crt."""
@@ -73,11 +76,23 @@ class Registration:
 
     async def put_back(self) -> None:
         """Unless somebody else serves the API: then ours goes."""
-        await _quietly(self._settle())
+        await self._quietly(self._settle())
 
     async def withdraw(self) -> None:
         """If it is ours. Never keeps the process from ending."""
-        await _quietly(self._end())
+        await self._quietly(self._end())
+
+    async def _quietly(self, work: Awaitable[None]) -> None:
+        """Says why it failed, but once only where that lasts: a missing right is missed at every look."""
+        failure = ""
+        try:
+            async with asyncio.timeout(_WITHIN_SECONDS):
+                await work
+        except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            failure = str(error) or type(error).__name__
+        if failure and failure != self._failure:
+            logger.warning("registration of %s: %s", NAME, failure)
+        self._failure = failure
 
     async def _end(self) -> None:
         live = await self.api.get("APIService", "", NAME)
@@ -156,11 +171,3 @@ class Registration:
             "meta.helm.sh/release-namespace": self.namespace,
         }
         return {"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": annotations}
-
-
-async def _quietly(work: Awaitable[None]) -> None:
-    try:
-        async with asyncio.timeout(_WITHIN_SECONDS):
-            await work
-    except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
-        logger.warning("registration of %s: %s", NAME, str(error) or type(error).__name__)

@@ -190,7 +190,7 @@ def _broken_rules(value: Any, node: Schema, path: str) -> Iterator[Fault]:
             if not parse(rule["rule"])({"self": value}):
                 whole = "fieldPath" in rule or isinstance(value, Mapping | list)
                 shown = "" if whole else f"{_printed(value)}: "
-                yield Fault(place, f"Invalid value: {shown}{rule['message']}")
+                yield Fault(place, f"Invalid value: {shown}{_message(rule, value)}")
         except CelError as error:
             kind = f'"{node.get("type", "")}"'
             yield Fault(place, f"Invalid value: {kind}: {error} evaluating rule: {rule['message']}")
@@ -200,6 +200,11 @@ def _broken_rules(value: Any, node: Schema, path: str) -> Iterator[Fault]:
                 yield from _broken_rules(inner, node["properties"][field], f"{path}.{field}")
     for key, inner in _elements(value, node):
         yield from _broken_rules(inner, _inner(node), path + key)
+
+
+def _message(rule: Schema, value: Any) -> str:
+    computed = rule.get("messageExpression")
+    return str(parse(computed)({"self": value})).strip() if computed else str(rule["message"])
 
 
 def _check_number(value: Any, node: Schema) -> None:

@@ -1,6 +1,7 @@
 """`spec.sglang` as an OpenAPI schema, with the rules that refuse at apply what cannot be translated."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from paddock.engine.config.argument import State
@@ -11,7 +12,7 @@ from paddock.engine.config.naming import camel
 from paddock.engine.config.problems import in_spec
 from paddock.engine.config.refusals import refusal
 from paddock.engine.config.rules import DEFAULT_MAX_NUM_BATCHED_TOKENS, DEFAULT_MAX_NUM_SEQS
-from paddock.engine.config.schema import Schema, entry_schema
+from paddock.engine.config.schema import Schema, entry_schema, written_default
 from paddock.engine.config.sglang.catalogue import sglang_spec_entries
 from paddock.engine.config.sglang.fate import Fate
 from paddock.engine.config.sglang.table import FATES
@@ -84,33 +85,43 @@ def sglang_schema() -> Schema:
 
 
 def spec_rules() -> list[Rule]:
-    """Rules over `spec`: the dialect is chosen, and nothing is said in both dialects."""
-    rules = [
+    """The rule over `spec`: the dialect is chosen, and nothing is said in both dialects.
+
+    One for all of them, since the API server evaluates every rule at each write of any service's status; it names all
+    that are broken.
+    """
+    conditions = [
+        ("self.backend == 'sglang'", "sglang needs backend sglang"),
+        *chain.from_iterable(_said_twice(entry) for entry in sglang_spec_entries().values()),
+    ]
+    holds = " && ".join(f"({condition})" for condition, _ in conditions)
+    broken = " + ".join(f"({condition} ? '' : '{message}. ')" for condition, message in conditions)
+    return [
         {
-            "rule": "!has(self.sglang) || (has(self.backend) && self.backend == 'sglang')",
-            "message": "sglang needs backend sglang",
+            "rule": f"!has(self.sglang) || {holds}",
+            "message": "sglang needs backend sglang, and repeats no argument that is given elsewhere",
+            "messageExpression": broken,
             "fieldPath": ".sglang",
         }
     ]
-    return rules + [rule for entry in sglang_spec_entries().values() for rule in _said_twice(entry)]
 
 
-def _said_twice(entry: Entry) -> Iterator[Rule]:
+def _said_twice(entry: Entry) -> Iterator[tuple[str, str]]:
+    """The condition that an argument is not given here and under its own name, and what a user should know."""
     fate = FATES[entry.name]
     if entry.argument.state is not State.WORKS or not fate.targets or entry.argument.cluster_reason:
         return
     group, name, *_ = fate.targets[0]
     target = by_path()[group, name]
     theirs, ours = f"self.sglang.{entry.spec_field}", f"self.{camel(group)}.{target.spec_field}"
-    unset = f"!has({ours})"
+    unset = [] if written_default(target) is not None else [f"!has({ours})"]
     if target.default is not None:
-        unset += " || " + equals_default(target.kind, target.default).replace("self", ours)
+        unset.append(equals_default(target.kind, target.default).replace("self", ours))
     off = f" || !{theirs}" if entry.kind.base == "bool" and entry.name not in _SAME_SWITCHES else ""
-    yield {
-        "rule": f"!has(self.sglang) || !has({theirs}){off} || {unset}",
-        "message": f"{entry.spec_field} says the same as {camel(group)}.{target.spec_field}; give one of them",
-        "fieldPath": ".sglang",
-    }
+    yield (
+        f"!has({theirs}){off} || {' || '.join(unset)}",
+        f"{entry.spec_field} says the same as {camel(group)}.{target.spec_field}; give one of them",
+    )
 
 
 _SAME_SWITCHES = {"log_requests"}

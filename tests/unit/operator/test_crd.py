@@ -1,11 +1,13 @@
 """The checked-in CustomResourceDefinition is the one that the models describe."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 import yaml
 
+from paddock.engine.config.manifest.check import check
 from paddock.operator.crd import HEADER, TARGETS, definition, main, render
 
 
@@ -30,6 +32,11 @@ def test_check_tells_stale_files_from_current_ones(
     assert "is stale" in capsys.readouterr().err
     assert main([]) == 0
     assert main(["--check"]) == 0
+
+
+def spec_of(version: dict[str, Any]) -> dict[str, Any]:
+    spec: dict[str, Any] = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    return spec
 
 
 def test_the_file_is_plain_yaml_below_the_annotation_limit() -> None:
@@ -82,8 +89,41 @@ def test_the_scale_paths_exist_in_the_schema(version: dict[str, Any]) -> None:
 def test_a_default_object_with_rules_is_written_out_so_that_the_rules_hold_for_it(
     version: dict[str, Any],
 ) -> None:
-    rollout = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["rollout"]
+    fields = spec_of(version)["properties"]
 
-    assert rollout["default"] == {
-        name: field["default"] for name, field in rollout["properties"].items() if "default" in field
+    for name in ("rollout", "cache", "frontend", "parallel"):
+        inner = fields[name]["properties"]
+        assert fields[name]["default"] == {
+            key: field["default"] for key, field in inner.items() if "default" in field
+        }
+
+
+def test_no_rule_asks_whether_a_field_is_there_that_the_api_server_fills_in(version: dict[str, Any]) -> None:
+    spec = spec_of(version)
+    groups = {name: group for name, group in spec["properties"].items() if "properties" in group}
+    rules = [(rule["rule"], spec) for rule in spec["x-kubernetes-validations"]]
+    rules += [(each["rule"], g) for g in groups.values() for each in g.get("x-kubernetes-validations", ())]
+
+    for text, schema in rules:
+        for path in re.findall(r"has\(self\.(\w+(?:\.\w+)?)\)", text):
+            node = schema
+            for key in path.split("."):
+                node = node["properties"][key]
+            assert "default" not in node, (path, text)
+
+
+def test_one_rule_names_all_that_is_said_in_both_dialects() -> None:
+    spec = {
+        "model": {"uri": "file:///models/tiny", "dtype": "float32"},
+        "cache": {"blockSize": 16},
+        "sglang": {"pageSize": 16, "dtype": "auto"},
     }
+    service = {"apiVersion": "paddock.dev/v1alpha1", "kind": "InferenceService", "metadata": {"name": "a"}}
+
+    [fault] = check({**service, "spec": spec})
+
+    assert str(fault) == (
+        "spec.sglang: Invalid value: sglang needs backend sglang. "
+        "pageSize says the same as cache.blockSize; give one of them. "
+        "dtype says the same as model.dtype; give one of them."
+    )

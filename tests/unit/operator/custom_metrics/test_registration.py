@@ -126,3 +126,24 @@ def test_no_failure_keeps_the_operator_from_beginning_or_ending(error: Exception
 
     asyncio.run(registration(Failing()).put_back())
     asyncio.run(registration(Failing()).withdraw())
+
+
+def test_a_failure_that_lasts_is_said_once_and_again_after_a_success(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Moody(Server):
+        rights = False
+
+        async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+            if not self.rights:
+                raise ApiError(403, "Forbidden", "may not get apiservices")
+            return await super().get(kind, namespace, name)
+
+    server = Moody()
+    ours = registration(server)
+    for server.rights in (False, False, True, True, False, False):
+        asyncio.run(ours.put_back())
+
+    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warned) == 2
+    assert all("may not get apiservices" in message for message in warned)
