@@ -9,7 +9,7 @@ from paddock.operator.autoscaling import Autoscaling
 from paddock.operator.plan.autoscaler import autoscaler
 from paddock.operator.plan.blueprint import Blueprint
 from paddock.operator.plan.disruption import disruption_budget
-from paddock.operator.plan.network_policy import Isolation, network_policies
+from paddock.operator.plan.network_policy import Isolation, network_policy
 from paddock.operator.plan.scaled_object import scaled_object
 from paddock.operator.plan.service import client_service, headless_service
 from paddock.operator.plan.service_account import service_account
@@ -29,7 +29,7 @@ def companions(blueprint: Blueprint, seen: Snapshot, isolation: Isolation) -> li
         *([service_account(service, isolation.pull_secrets)] if own_account else []),
         headless_service(service, blueprint.scheme, blueprint.port),
         client_service(service, schemes, all_answer),
-        *network_policies(blueprint, schemes, isolation),
+        *([network_policy(blueprint, schemes, isolation)] if isolation.enabled else []),
         disruption_budget(blueprint),
         *([_autoscaler(service, scaling)] if scaling else []),
     ]

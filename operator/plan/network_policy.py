@@ -1,6 +1,6 @@
 """Who may open a connection to the pods: clients to the API port, group members to each other.
 
-Only what comes in is ruled; probes of the kubelet always pass. Policies add up, so these never close what another
+Only what comes in is ruled; probes of the kubelet always pass. Policies add up, so this never closes what another
 policy of the namespace opens.
 
 The first pod of a group is not chosen by its index: Cilium leaves that label out of a pod's identity, and would find
@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paddock.operator.plan.blueprint import Blueprint
-from paddock.operator.plan.labels import SERVICE_LABEL, metadata_of, pods_name
-from paddock.operator.resource import InferenceService
+from paddock.operator.plan.labels import SERVICE_LABEL, metadata_of
 
 _NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 _OPERATOR = {"app.kubernetes.io/name": "paddock-operator"}
@@ -32,23 +31,21 @@ class Isolation:
     pull_secrets: tuple[str, ...] = ()
 
 
-def network_policies(
-    blueprint: Blueprint, schemes: Collection[str], isolation: Isolation
-) -> list[dict[str, Any]]:
+def network_policy(blueprint: Blueprint, schemes: Collection[str], isolation: Isolation) -> dict[str, Any]:
     """`schemes`: what the pods speak, also those of an earlier spec that still serve."""
-    if not isolation.enabled:
-        return []
     service = blueprint.service
     ports = [{"port": scheme, "protocol": "TCP"} for scheme in sorted(schemes)]
     sources = _clients(blueprint, isolation)
     clients = {"ports": ports, **({"from": sources} if sources else {})}
     member = {"matchLabels": {SERVICE_LABEL: service.name}}
     among = [{"from": [{"podSelector": member}]}] if blueprint.layout.meets else []
-    asked = _asked_by_operator(blueprint, isolation)
-    return [
-        _policy(service, service.name, member, [clients]),
-        _policy(service, pods_name(service.name), member, [*among, *asked]),
-    ]
+    ingress = [clients, *among, *_asked_by_operator(blueprint, isolation)]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata_of(service, service.name),
+        "spec": {"podSelector": member, "policyTypes": ["Ingress"], "ingress": ingress},
+    }
 
 
 def _clients(blueprint: Blueprint, isolation: Isolation) -> list[dict[str, Any]]:
@@ -71,20 +68,4 @@ def _operator(namespace: str) -> dict[str, Any]:
     return {
         "namespaceSelector": {"matchLabels": {_NAMESPACE_LABEL: namespace}},
         "podSelector": {"matchLabels": _OPERATOR},
-    }
-
-
-def _policy(
-    service: InferenceService, name: str, pods: dict[str, Any], ingress: list[dict[str, Any]]
-) -> dict[str, Any]:
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": metadata_of(service, name),
-        # No rule lets nobody in. An empty list would be a change at each apply: the API server keeps none.
-        "spec": {
-            "podSelector": pods,
-            "policyTypes": ["Ingress"],
-            **({"ingress": ingress} if ingress else {}),
-        },
     }

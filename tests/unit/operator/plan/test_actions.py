@@ -1,7 +1,7 @@
 """From what lives to what is done: which objects are applied, which are deleted, and with what preconditions."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from paddock.operator.plan.actions import Action, Apply, Delete, plan
@@ -31,7 +31,6 @@ def test_companions_come_before_the_groups(make_blueprint: Blueprints, rendering
         "apply Service qwen3-pods",
         "apply Service qwen3",
         "apply NetworkPolicy qwen3",
-        "apply NetworkPolicy qwen3-pods",
         "apply PodDisruptionBudget qwen3-pods",
         "apply StatefulSet qwen3-0",
     ]
@@ -124,20 +123,27 @@ def test_a_companion_that_is_no_longer_asked_for_is_removed(
     )
 
 
-def test_without_network_policies_those_that_live_go(
+def live_policy(manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return {
+        **manifest,
+        "metadata": {**manifest["metadata"], "name": name, "uid": "u", "resourceVersion": "1"},
+    }
+
+
+def test_without_network_policies_those_that_live_go_also_one_that_an_earlier_version_wrote(
     make_blueprint: Blueprints, rendering: Rendering
 ) -> None:
     blueprint = make_blueprint(replicas=0)
-    policies = [
+    [policy] = [
         action.manifest for action in plan(blueprint, Snapshot(blueprint.service), rendering)
         if isinstance(action, Apply) and action.manifest["kind"] == "NetworkPolicy"
     ]  # fmt: skip
-    live = {
-        ("NetworkPolicy", body["metadata"]["name"]): {
-            **body, "metadata": {**body["metadata"], "uid": "u", "resourceVersion": "1"},
-        }
-        for body in policies
-    }  # fmt: skip
+    live = {("NetworkPolicy", name): live_policy(policy, name) for name in ("qwen3", "qwen3-pods")}
     seen = Snapshot(blueprint.service, companions=live)
+
     switched_off = names(plan(blueprint, seen, rendering, Isolation(enabled=False)))
+    as_usual = names(plan(blueprint, seen, rendering))
+
     assert switched_off[-2:] == ["delete qwen3", "delete qwen3-pods"]
+    assert "apply NetworkPolicy qwen3" in as_usual
+    assert as_usual[-1] == "delete qwen3-pods"
