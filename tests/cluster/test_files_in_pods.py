@@ -146,7 +146,7 @@ def test_the_status_shows_the_configuration_and_does_not_change_when_nothing_doe
     assert models.get("infsvc", "tiny")["status"] == resource["status"]
 
 
-def test_pods_are_protected_by_an_account_a_budget_and_policies_of_their_own(
+def test_pods_are_protected_by_an_account_a_budget_and_a_policy_of_their_own(
     cluster: Cluster, models: Kubectl
 ) -> None:
     models.apply(inference_service("tiny", cluster.model_uri, replicas=2))
@@ -161,7 +161,7 @@ def test_pods_are_protected_by_an_account_a_budget_and_policies_of_their_own(
     assert (budget["expectedPods"], budget["disruptionsAllowed"]) == (2, 1)
     # Generation 1: applied once, and never again by the passes that followed.
     written = {policy["metadata"]["name"]: policy["metadata"]["generation"] for policy in policies}
-    assert written == {"tiny": 1, "tiny-pods": 1}
+    assert written == {"tiny": 1}
 
 
 def test_a_deleted_or_edited_child_is_restored_and_no_pod_restarts(cluster: Cluster, models: Kubectl) -> None:
