@@ -39,7 +39,7 @@ def test_beam_search_is_measured_too() -> None:
 
 
 def test_a_profile_is_a_trace_with_the_kernels_of_the_engine(tmp_path: Path) -> None:
-    text = fine(*LATENCY, "--num-iters-warmup", "0", "--profile", cwd=tmp_path)
+    text = fine(*LATENCY, "--num-iters", "1", "--num-iters-warmup", "0", "--profile", cwd=tmp_path)
     assert "profile: paddock-bench-latency.trace.json" in text
     trace = json.loads((tmp_path / "paddock-bench-latency.trace.json").read_text())
     assert len(trace["traceEvents"]) > 100

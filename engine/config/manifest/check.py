@@ -144,15 +144,14 @@ def _type_name(value: Any, wanted: str) -> str:
 
 
 def _scalar_faults(value: Any, node: Schema, name: str) -> Iterator[Fault]:
-    given = _printed(value)
     if "enum" in node and not any(equal(value, each) for each in node["enum"]):
         known = ", ".join(f'"{each}"' for each in node["enum"])
-        yield Fault(name, f"Unsupported value: {given}: supported values: {known}", True)
+        yield Fault(name, f"Unsupported value: {_printed(value)}: supported values: {known}", True)
     if isinstance(value, str):
-        yield from _text_faults(value, node, name, given)
+        yield from _text_faults(value, node, name)
     if isinstance(value, int | float) and not isinstance(value, bool):
         for words in _out_of_bounds(value, node):
-            yield Fault(name, f"Invalid value: {given}: {name} in body should be {words}")
+            yield Fault(name, f"Invalid value: {_printed(value)}: {name} in body should be {words}")
     for limit, size in (("maxItems", list), ("maxProperties", dict)):
         if limit in node and isinstance(value, size) and len(value) > node[limit]:
             yield Fault(name, f"Too many: {len(value)}: must have at most {node[limit]} items", True)
@@ -163,14 +162,15 @@ def _printed(value: Any) -> str:
     return json.dumps(plain, ensure_ascii=False, default=str)
 
 
-def _text_faults(text: str, node: Schema, name: str, given: str) -> Iterator[Fault]:
+def _text_faults(text: str, node: Schema, name: str) -> Iterator[Fault]:
     if len(text) > node.get("maxLength", len(text)):
         yield Fault(name, f"Too long: may not be more than {node['maxLength']} bytes", True)
     if len(text) < node.get("minLength", 0):
-        limit = node["minLength"]
-        yield Fault(name, f"Invalid value: {given}: {name} in body should be at least {limit} chars long")
+        words = f"at least {node['minLength']} chars long"
+        yield Fault(name, f"Invalid value: {_printed(text)}: {name} in body should be {words}")
     if "pattern" in node and re.search(re2(node["pattern"]), text) is None:
-        yield Fault(name, f"Invalid value: {given}: {name} in body should match '{node['pattern']}'")
+        words = f"should match '{node['pattern']}'"
+        yield Fault(name, f"Invalid value: {_printed(text)}: {name} in body {words}")
 
 
 def _out_of_bounds(value: float, node: Schema) -> Iterator[str]:
