@@ -66,7 +66,7 @@ and the list of modules that it insists on, which a kernel without modules does 
 
 def enforce_policies(cluster: Cluster) -> None:
     """From now on NetworkPolicies hold for every pod that starts, and DNS answers from such a pod."""
-    install_packages(["clang"], "the test of enforced NetworkPolicies")
+    install_packages(["clang", "bpftool"], "the test of enforced NetworkPolicies")
     folder = module_folder(MODULE)
     definitions = sorted((folder / "pkg/k8s/apis/cilium.io/client/crds").glob("*/*.yaml"))
     published.apply(cluster, [yaml.safe_load(file.read_text()) for file in definitions])
