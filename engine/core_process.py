@@ -79,22 +79,16 @@ def run(
     `tell` hears so at once: ranks that hang take a while to end.
     """
     with ExitStack() as opened:
-        reason = _outcome(config, model_path, address, lifeline, door, opened)
+        reason = _outcome(partial(serve, config, model_path, address, lifeline, door, opened))
         if reason is not None and tell is not None:
             tell(reason)
     return reason
 
 
-def _outcome(
-    config: ServeConfig,
-    model_path: str,
-    address: str,
-    lifeline: Lifeline,
-    door: Door | None,
-    opened: ExitStack,
-) -> str | None:
+def _outcome(work: Callable[[], None]) -> str | None:
+    """Why it ended too early, in words for the user; None when it did not."""
     try:
-        serve(config, model_path, address, lifeline, door, opened)
+        work()
     except USER_ERRORS as error:
         return str(error) or "not enough memory"
     except EngineFailedError as error:

@@ -29,7 +29,7 @@ def ask(serve: Serve, **body: object) -> httpx.Response:
 
 def running(serve: Serve, count: int) -> None:
     until(
-        lambda: serve.metric("vllm:num_requests_running") == count,
+        lambda: total_running(serve) == count,
         seconds=30,
         what=f"{count} requests to run",
         every=0.02,
@@ -236,7 +236,7 @@ def test_an_engine_that_is_stopped_is_lost_within_ten_seconds(tmp_path: Path, fl
         everyone = psutil.Process(serve.process.pid).children(recursive=True)
         with ThreadPoolExecutor(4) as pool:
             streams = [pool.submit(ask, serve, **{**LONG, "max_tokens": 1900}) for _ in range(4)]
-            until(lambda: total_running(serve) == 4, seconds=30, what="4 requests to run", every=0.02)
+            running(serve, 4)
             processes(serve, "engine.core_process")[-1].suspend()
             until(lambda: not serve.is_healthy(), seconds=NOTICED_WITHIN_SECONDS, what="/health to fail")
             ends = [stream.result().text.split("\n\n") for stream in streams]

@@ -47,19 +47,24 @@ def streams_of(*servers):
     return made
 
 
+def check_stop_in_turn(checkpoint, early, late):
+    """The second to be told answers until then, with the experts of the first; both end well."""
+    processes = everyone(early, late)
+    early.signal(signal.SIGTERM)
+    until(lambda: not early.is_healthy(), seconds=ENDS_WITHIN_SECONDS, what="the first API to end")
+    checkpoint.check_answers(late)
+    late.signal(signal.SIGTERM)
+
+    assert [serve.wait(ENDS_WITHIN_SECONDS) for serve in (early, late)] == [0, 0]
+    assert are_gone(processes)
+
+
 def test_each_node_answers_as_generate_does_also_for_one_that_was_told_to_stop(checkpoint, group):
     first, second = group().start_both()
-    processes = everyone(first, second)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(checkpoint.check_answers, (first, second)))
 
-    second.signal(signal.SIGTERM)
-    until(lambda: not second.is_healthy(), seconds=ENDS_WITHIN_SECONDS, what="the second API to end")
-    checkpoint.check_answers(first)
-    first.signal(signal.SIGTERM)
-
-    assert [serve.wait(ENDS_WITHIN_SECONDS) for serve in (first, second)] == [0, 0]
-    assert are_gone(processes)
+    check_stop_in_turn(checkpoint, second, first)
 
 
 @pytest.mark.parametrize(
@@ -75,16 +80,10 @@ def test_nodes_answer_as_generate_does_rest_and_stop_in_either_order(checkpoint,
     first, second = group(*flags).start_both(balancing)
     for serve in (first, second):
         checkpoint.check_answers(serve)
-    processes = everyone(first, second)
-    check_rest([psutil.Process(first.process.pid), psutil.Process(second.process.pid), *processes])
+    commands = [psutil.Process(serve.process.pid) for serve in (first, second)]
+    check_rest([*commands, *everyone(first, second)])
 
-    first.signal(signal.SIGTERM)
-    until(lambda: not first.is_healthy(), seconds=ENDS_WITHIN_SECONDS, what="the first API to end")
-    checkpoint.check_answers(second)
-    second.signal(signal.SIGTERM)
-
-    assert [serve.wait(ENDS_WITHIN_SECONDS) for serve in (first, second)] == [0, 0]
-    assert are_gone(processes)
+    check_stop_in_turn(checkpoint, first, second)
 
 
 @pytest.mark.parametrize("lost", [0, 1], ids=["with the first replica", "with the second"])
