@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from paddock.engine.config import FrontendConfig
+from paddock.server.direct_body import SCOPE_KEY, DirectBody
 from paddock.server.errors import ApiError
 from paddock.server.middleware.late import RefuseLate
 from paddock.server.turnstile import Turnstile
@@ -154,6 +155,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         """What may bring the model work begins in its turn, all else at once."""
+        cycle.scope[SCOPE_KEY] = DirectBody(cycle)  # type: ignore[literal-required]
         begin = partial(super()._start_asgi_task, cycle, app)  # type: ignore[arg-type]
         if cycle.scope["method"] == "POST":
             self._settings.turnstile.enter(begin)

@@ -8,11 +8,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from paddock.engine.messages import AddRequest, RequestOutput
+from paddock.server.direct_body import direct_body
 from paddock.server.engine_client import EngineClient
 from paddock.server.errors import ApiError, log_stack
 from paddock.server.generation.choice import Choice, Piece
 from paddock.server.generation.format import ReplyFormat, TokenCount
-from paddock.server.generation.stream import Batch, Generation
+from paddock.server.generation.stream import Batch, Generation, PassOn
 from paddock.server.request_log import OutputLog
 from paddock.server.tracing.record import follow
 
@@ -99,6 +100,7 @@ class Answer(Response):
 
     async def _send_events(self, generation: Generation, batch: Batch, scope: Scope, send: Send) -> None:
         head = self._reply.opening()
+        pass_on = self._past_layers(generation, scope)
         try:
             while True:
                 body = head + self._events(generation, batch)
@@ -112,7 +114,7 @@ class Answer(Response):
                         "more_body": True,
                     }
                     await send(message)
-                batch = await generation.next()
+                batch = await generation.next(pass_on)
             body += self._reply.closing(self._tokens.usage(), self._how.include_usage)
         except ApiError as error:
             log_stack(scope, error)
@@ -121,6 +123,24 @@ class Answer(Response):
             logger.exception("a stream failed")
             body = self._reply.failed(ApiError(500, "The server failed on this request; its log says why."))
         await send({"type": "http.response.body", "body": body})
+
+    def _past_layers(self, generation: Generation, scope: Scope) -> PassOn | None:
+        """Writes an output's events as it comes. Ends, and whatever the client does not take yet, are the reader's."""
+        direct = direct_body(scope)
+        if direct is None:
+            return None
+
+        def pass_on(index: int, output: RequestOutput) -> bool:
+            if output.finish_reason is not None or not direct.is_open:
+                return False
+            events = self._events(generation, [(index, output)])
+            if events:
+                direct.write(events)
+            if self._choices[index].finished and all(choice.finished for choice in self._choices):
+                generation.nudge()
+            return True
+
+        return pass_on
 
     def _events(self, generation: Generation, batch: Batch) -> bytes:
         usage = self._tokens.usage() if self._how.continuous_usage else None

@@ -10,7 +10,8 @@ from paddock.server.errors import CLIENT_CLOSED_REQUEST, ApiError
 
 Batch = list[tuple[int, RequestOutput]]
 """Outputs with the index of their sequence in the request."""
-
+PassOn = Callable[[int, RequestOutput], bool]
+"""Takes one output; or does not, and says so."""
 
 EndReason = Literal["stop", "abort", "error"]
 Abort = Callable[[Iterable[str], EndReason], None]
@@ -87,13 +88,19 @@ class Generation:
         ]
         self._abort = abort
         self._pending: Batch = []
-        self._error: ApiError | None = None
+        self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._pass_on: PassOn | None = None
 
-    async def next(self) -> Batch:
-        """Outputs since the last call, at least one; none at all after a `nudge`. Raises ApiError."""
+    async def next(self, pass_on: PassOn | None = None) -> Batch:
+        """Outputs since the last call, at least one; none at all after a `nudge`. Raises ApiError.
+
+        While nothing is pending each output is first offered to `pass_on`. What that takes costs no switch to the reader,
+        who hears of what it does not take, and of what it raises.
+        """
         if not self._pending and self._error is None:
             self._waiter = asyncio.get_running_loop().create_future()
+            self._pass_on = pass_on
             await self._waiter
         if self._pending:  # tokens that came before an error are still the caller's
             batch, self._pending = self._pending, []
@@ -103,20 +110,31 @@ class Generation:
         return []
 
     def put(self, index: int, output: RequestOutput) -> None:
+        if self._pass_on is not None:
+            try:
+                if self._pass_on(index, output):
+                    return
+            except Exception as error:  # noqa: BLE001 it is raised again, to the reader
+                self._break(error)
+                return
         self._pending.append((index, output))
         self.nudge()
 
     def nudge(self) -> None:
         """Wake the reader, with nothing to read if nothing came."""
+        self._pass_on = None
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     def fail(self, error: ApiError) -> None:
         """End the request with this error; its sequences that still run are aborted."""
+        self._break(error)
+        self.abort_all("error" if error.status >= 500 and error.status != 503 else "abort")
+
+    def _break(self, error: Exception) -> None:
         if self._error is None:
             self._error = error
-        self.abort_all("error" if error.status >= 500 and error.status != 503 else "abort")
         self.nudge()
 
     def disconnect(self) -> None:

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from paddock.server.direct_body import withhold_direct_body
 from paddock.server.errors import answer_unexpected
 
 Layer = Callable[[ASGIApp], ASGIApp]
@@ -26,12 +27,23 @@ def wrap(app: ASGIApp, paths: Iterable[str]) -> ASGIApp:
     layers = load(paths)
     if not layers:
         return app
+    app = _piece_by_piece(app)
     for path, layer in layers:
         try:
             app = layer(app)
         except Exception as error:
             raise MiddlewareError(f"--middleware {path} failed on start: {_text(error)}.") from error
     return ServerErrorMiddleware(app, handler=answer_unexpected)
+
+
+def _piece_by_piece(app: ASGIApp) -> ASGIApp:
+    """The layers may change each piece of an answer, so that none passes them by."""
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        withhold_direct_body(scope)
+        await app(scope, receive, send)
+
+    return inner
 
 
 def load(paths: Iterable[str]) -> list[tuple[str, Layer]]:

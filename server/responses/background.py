@@ -5,6 +5,7 @@ import logging
 
 from starlette.types import ASGIApp, Message, Scope
 
+from paddock.server.direct_body import withhold_direct_body
 from paddock.server.errors import ApiError
 from paddock.server.responses.format import ResponseFormat
 from paddock.server.responses.store import ResponseStore, StoredResponse
@@ -17,6 +18,7 @@ def run_in_background(
     answer: ASGIApp, scope: Scope, reply: ResponseFormat, stored: StoredResponse, store: ResponseStore
 ) -> None:
     """`answer` streams `reply`. Raises ApiError 503 when no more may run."""
+    withhold_direct_body(scope)  # there may be no client any more
     run = _Run(answer, scope, reply, stored, store)
     stored.cancel = run.gone.set
     store.add(stored)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from serving import SMALL_CACHE, TINY_MODEL
 
+from paddock.server.batch import transfer
 from paddock.server.cli.main import main
 
 Output = pytest.CaptureFixture[str]
@@ -166,6 +167,7 @@ def test_run_batch(
     capsys: Output,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(transfer, "FIRST_WAIT_SECONDS", 0.01)
     error = said(["run-batch", *words], status, capsys)
     assert problem in error
     assert "sesame" not in error
