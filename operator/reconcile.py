@@ -24,6 +24,7 @@ from paddock.operator.plan.host_paths import HostPathPolicy
 from paddock.operator.plan.network_policy import Isolation
 from paddock.operator.plan.refusal import ModelDoesNotFit, Refusal
 from paddock.operator.plan.revision import Rendering
+from paddock.operator.plan.urgency import urgent
 from paddock.operator.reports import Reports
 from paddock.operator.resource import GROUP, KIND, VERSION, InferenceService
 from paddock.operator.snapshot import Snapshot
@@ -77,6 +78,8 @@ class Reconciler:
         if isinstance(verdict, Blueprint):
             try:
                 actions = plan(verdict, seen, self.rendering, self.isolation)
+                if self.others_wait():
+                    actions = urgent(actions, verdict, seen)
                 changed = await perform(self.api, self.recorder, service, actions)
                 if changed and self.others_wait():
                     # The look that follows each change tells more than could be told now, and others wait to begin.

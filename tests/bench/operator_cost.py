@@ -63,8 +63,10 @@ async def until(holds: Callable[[], Awaitable[bool]], every: float = 0.2) -> Non
         await asyncio.sleep(every)
 
 
-async def until_quiet(process: OperatorProcess, seconds: float = 8) -> None:
-    """The operator has the Lease, its lists are through, and it has written nothing for some seconds."""
+async def until_quiet(process: OperatorProcess, seconds: float = 8) -> float:
+    """The operator has the Lease, its lists are through, and it has written nothing for some seconds. Returns when its last
+    write was seen.
+    """
     while "watching" not in await asyncio.to_thread(process.says, "/livez"):
         await asyncio.sleep(0.1)
     writes, since = -1.0, time.perf_counter()
@@ -72,6 +74,7 @@ async def until_quiet(process: OperatorProcess, seconds: float = 8) -> None:
         if (now := await asyncio.to_thread(process.writes)) != writes:
             writes, since = now, time.perf_counter()
         await asyncio.sleep(0.5)
+    return since
 
 
 class Seen:
@@ -149,6 +152,13 @@ async def metadata(api: Api) -> Objects:
         for kind in KINDS
         for item in await api.list(kind, NAMESPACE)
     }
+
+
+async def available(api: Api) -> str:
+    """How many resources say that a completion can be served, and of how many."""
+    found = [item.get("status", {}).get("conditions", ()) for item in await api.list(KIND, NAMESPACE)]
+    true = [{each["type"] for each in conditions if each["status"] == "True"} for conditions in found]
+    return f"{sum('Available' in each for each in true)} of {len(found)}"
 
 
 def rewritten(before: Objects, after: Objects) -> Objects:
@@ -259,11 +269,12 @@ async def measure_many(
     started = time.perf_counter()
     taken = await create(api, names, sets, together=True)
     whole = time.perf_counter() - started
-    await until_quiet(process)
+    last = await until_quiet(process) - started
     asked = Counter(process.by_label(REQUESTS, "verb", "resource"))
     asked.subtract(requests)
     show(f"{len(names)} created at once, to the last StatefulSet", f"{whole:.1f} s", "100: 15 s; 1000: 90 s")
     show("of each: median; p99", seconds(taken))
+    show("to the operator's last write; resources Available", f"{last:.1f} s; {await available(api)}")
     show("API requests of the operator, each", f"{asked.total() / len(names):.1f}")
     for what, number in asked.most_common(12):
         show(f"of them {what}", f"{number / len(names):.2f}")

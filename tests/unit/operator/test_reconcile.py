@@ -149,13 +149,19 @@ def test_a_settled_service_is_looked_at_again_soon_while_an_adapter_of_it_change
     assert min(settled or 0, again_settled or 0) >= 0.8 * SETTLED_SECONDS
 
 
-def test_a_change_leaves_its_status_to_the_look_after_it_while_others_wait(rendering: Rendering) -> None:
-    async def statuses() -> list[Mapping[str, Any]]:
+def test_while_others_wait_pods_come_first_then_what_stands_beside_them_and_then_the_status(
+    rendering: Rendering,
+) -> None:
+    async def looks() -> list[tuple[Mapping[str, Any], int]]:
         server = Server(Children(), free_port())
         server.store(resource([SQL], 1))
         async with at_work(rendering, server, others_wait=True) as reconciler:
-            return [(await reconciler.reconcile(KEY)).status for _ in range(2)]
+            return [
+                ((await reconciler.reconcile(KEY)).status, len(server.children.of(KEY, "Service")))
+                for _ in range(3)
+            ]
 
-    first, second = asyncio.run(statuses())
-    assert not first
-    assert second["observedGeneration"] == 1
+    first, second, third = asyncio.run(looks())
+    assert first == ({}, 0)
+    assert second == ({}, 2)
+    assert third[0]["observedGeneration"] == 1
