@@ -1,5 +1,6 @@
 """For every test: which lane runs it, and how random examples are drawn."""
 
+import gc
 from typing import Any
 
 import pytest
@@ -23,3 +24,16 @@ class Lanes(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Called for `pytest -n 2 --dist loadscope`."""
     return Lanes(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """What the imported libraries hold is never garbage: without this each of the hundreds of loads of a model, which
+    return free memory, walks over ten million objects of theirs.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Leave them to be taken down as at any end: some libraries complain otherwise."""
+    gc.unfreeze()

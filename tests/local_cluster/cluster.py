@@ -23,7 +23,7 @@ from local_cluster.directories import REPOSITORY, ClusterDirectory
 from local_cluster.errors import ClusterError
 from local_cluster.installation import install
 from local_cluster.model_image import load_model_image
-from local_cluster.paddock_images import build_images
+from local_cluster.paddock_images import build_images, compiled_environments
 from local_cluster.progress import say
 from local_cluster.running_cluster import Cluster, open_cluster, read_record
 from local_cluster.take_down import down
@@ -55,7 +55,10 @@ def parser() -> argparse.ArgumentParser:
         one.set_defaults(command=run)
         return one
 
-    command("install", run_install, "install system packages and build the cluster's programs")
+    installing = command("install", run_install, "install system packages and build the cluster's programs")
+    installing.add_argument(
+        "--environments", action="store_true", help="make and compile those of Paddock's images too"
+    )
     starting = command(
         "up", run_up, "start the cluster, installing what it needs; prints its kubeconfig's path"
     )
@@ -93,6 +96,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run_install(directory: ClusterDirectory, arguments: argparse.Namespace) -> int:
     print(install().tools)
+    if arguments.environments:
+        compiled_environments()
     return 0
 
 

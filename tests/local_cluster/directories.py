@@ -4,6 +4,7 @@ $PADDOCK_CACHE (default ~/.cache/paddock)
   programs/FAMILY-KEY/   built Go programs, one folder per content of the family's go.mod
   tools/KEY/             links to one consistent set of them: the PATH of a cluster
   images/                OCI archives
+  bytecode/NAME/KEY/     bytecode of a virtual environment's packages, for the next clone
   clusters/NAME/         everything that the cluster NAME writes
 """
 

@@ -37,19 +37,26 @@ def build_images(cluster: Cluster, checkout: Path = REPOSITORY) -> dict[str, str
 
     `checkout`: whose code goes in; the environments are this one's.
     """
+    environments = compiled_environments()
     images = cache_root() / "images"
-    with locked(images / ".paddock.lock", "another build of images"):
+    loading = Step("Loading Paddock's images", "20 s after a change of dependencies, else 2 s")
+    with locked(images / ".paddock.lock", "another build of images"), loading:
+        python = environments["server"].folder / "bin" / "python"
+        paths = [_site_packages(environment) for environment in environments.values()]
+        code = build_code_layer(checkout, python, images, paths)
+        return {name: _load(cluster, name, images, one, code) for name, one in environments.items()}
+
+
+def compiled_environments() -> dict[str, PythonEnvironment]:
+    """What "operator" and "server" run in. Without compiled bytecode an import of torch takes twice as long."""
+    with locked(cache_root() / "environments.lock", "another command that compiles"):
         environments = {
             "operator": operator_environment(REPOSITORY),
             "server": PythonEnvironment.of(REPOSITORY / ".venv"),
         }
         for environment in environments.values():
             environment.compile_bytecode()
-        with Step("Loading Paddock's images", "20 s after a change of dependencies, else 2 s"):
-            python = environments["server"].folder / "bin" / "python"
-            paths = [_site_packages(environment) for environment in environments.values()]
-            code = build_code_layer(checkout, python, images, paths)
-            return {name: _load(cluster, name, images, one, code) for name, one in environments.items()}
+        return environments
 
 
 def _site_packages(environment: PythonEnvironment) -> str:

@@ -8,6 +8,8 @@ from waiting import NotYet, until
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "tests/models/tiny/model"
+WHOLE = {"Accepted": "True", "Available": "True", "Progressing": "False"}
+"""Conditions of a service of which all runs as it should."""
 
 
 @dataclass(frozen=True)
@@ -47,26 +49,20 @@ def available(kubectl: Kubectl, name: str, *, replicas: int, seconds: float = 24
     def whole() -> Manifest:
         resource = kubectl.get("infsvc", name)
         status = resource.get("status", {})
-        seen = {
-            kind: condition(resource, kind)["status"] for kind in ("Accepted", "Available", "Progressing")
-        }
+        conditions = {kind: condition(resource, kind)["status"] for kind in WHOLE}
+        counts = (status.get("readyReplicas"), status.get("replicas"))
+        current = status.get("observedGeneration") == resource["metadata"]["generation"]
+        if not (current and conditions == WHOLE and set(counts) == {replicas}):
+            messages = [
+                f"{c['type']}={c['status']} {c['reason']}: {c['message']}"
+                for c in status.get("conditions", [])
+            ]
+            raise NotYet(f"ready, replicas {counts}, current generation {current}; " + "; ".join(messages))
         pods = engine_pods(kubectl, name)
         ready_pods = sum(condition(pod, "Ready")["status"] == "True" for pod in pods)
-        counts = (status.get("readyReplicas"), status.get("replicas"), len(pods), ready_pods)
-        current = status.get("observedGeneration") == resource["metadata"]["generation"]
-        if (
-            current
-            and seen == {"Accepted": "True", "Available": "True", "Progressing": "False"}
-            and set(counts) == {replicas}
-        ):
-            return resource
-        messages = [
-            f"{c['type']}={c['status']} {c['reason']}: {c['message']}" for c in status.get("conditions", [])
-        ]
-        raise NotYet(
-            f"ready, replicas, pods, ready pods {counts}, current generation {current}; "
-            + "; ".join(messages)
-        )
+        if not len(pods) == ready_pods == replicas:
+            raise NotYet(f"the status speaks of {replicas}, and of {len(pods)} pods {ready_pods} are ready")
+        return resource
 
     return until(whole, seconds=seconds, what=f"{name} to be available with {replicas} replicas", every=0.5)
 

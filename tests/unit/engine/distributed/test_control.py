@@ -117,9 +117,9 @@ def test_a_member_that_has_tried_for_long_is_heard_by_the_leader_that_comes_at_l
         assert (hub.failure, ended) == (None, [])
 
 
-@pytest.mark.parametrize("order", list(permutations(range(4))))
+@pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_members_and_their_leader_may_come_in_any_order(group, order):
-    links = {rank: group.link(f"rank-{rank}") for rank in range(1, 4)}
+    links = {rank: group.link(f"rank-{rank}") for rank in (1, 2)}
     answers = {}
 
     def come(rank):
@@ -128,10 +128,10 @@ def test_members_and_their_leader_may_come_in_any_order(group, order):
     threads = [threading.Thread(target=come, args=(rank,)) for rank in order if rank]
     for rank in order:
         threads.pop(0).start() if rank else group.lead()
-    until(lambda: len(answers) == 3, seconds=20, what="all to be welcome", every=0.01)
+    until(lambda: len(answers) == 2, seconds=20, what="all to be welcome", every=0.01)
 
-    assert list(answers.values()) == [Welcome("tcp://work")] * 3
-    assert {join.rank for join in group.hub.joined} == {1, 2, 3}
+    assert list(answers.values()) == [Welcome("tcp://work")] * 2
+    assert {join.rank for join in group.hub.joined} == {1, 2}
 
 
 @pytest.mark.parametrize(
