@@ -4,7 +4,6 @@ Standard input brings one line, a `LaunchOrder`, and then stays open: its end is
 named on the command line takes the reason, in words for the user, when the engine cannot start or go on.
 """
 
-import gc
 import logging
 import os
 import signal
@@ -24,6 +23,7 @@ from paddock.engine.data_parallel.lockstep import Lockstep
 from paddock.engine.distributed.group_secret import required_secret
 from paddock.engine.distributed.node_share import NodeShare
 from paddock.engine.executor.choice import make_executor
+from paddock.engine.garbage_collector import settle_garbage_collector
 from paddock.engine.lifeline import Lifeline, die_with_parent
 from paddock.engine.logs import configure_logging
 from paddock.engine.message_loop import Door, EngineFailedError, MessageLoop, bind
@@ -173,16 +173,6 @@ def ready_message(core: EngineCore) -> Ready:
         weight_bytes=weight_bytes,
         kv_bytes_per_token=kv_bytes_per_token,
     )
-
-
-def settle_garbage_collector() -> None:
-    """Take what start-up made (modules, the model) out of the collector's sight, and let it look up seldom.
-
-    A step makes thousands of short-lived objects and no cycles; full collections among them would pause decoding.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 def _leave_signals_to_the_server() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import socket
@@ -16,6 +15,7 @@ from paddock.engine.config import ServeConfig
 from paddock.engine.config.effective import effective
 from paddock.engine.config.environment import in_development, is_on
 from paddock.engine.config.layer import Sourced
+from paddock.engine.garbage_collector import settle_garbage_collector
 from paddock.engine.messages import Ready
 from paddock.server.app import create_app
 from paddock.server.engine_client import EngineClient
@@ -144,9 +144,7 @@ class ApiServer:
             tls=None if self._tls is None else self._tls.context,
             access_log=not frontend.disable_uvicorn_access_log,
         )
-        # What is loaded now stays for life: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
+        settle_garbage_collector()
         if self._place.is_first:
             self._log_ready(ready)
         if self._followed is not None:

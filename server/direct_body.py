@@ -1,5 +1,7 @@
 """A way for the pieces of a streamed answer past the layers around the application."""
 
+import weakref
+
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -11,19 +13,21 @@ class DirectBody:
     on, which takes longer than to write them. Bytes are HTTP/1.1's chunked coding (RFC 9112, section 7.1)."""
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
+        # The cycle holds the scope, which holds this: freed at its end, not when the collector finds time.
+        self._cycle = weakref.ref(cycle)
+        self._transport = cycle.transport
 
     @property
     def is_open(self) -> bool:
         """Whether the client takes pieces now: the answer has begun, is chunked, and what was written has left."""
-        cycle = self._cycle
-        return bool(cycle.chunked_encoding) and not (
-            cycle.flow.write_paused or cycle.disconnected or cycle.response_complete
-        )
+        cycle = self._cycle()
+        if cycle is None or not cycle.chunked_encoding:
+            return False
+        return not (cycle.flow.write_paused or cycle.disconnected or cycle.response_complete)
 
     def write(self, piece: bytes) -> None:
         """`piece` has at least one byte; the body must be open."""
-        self._cycle.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
 
 
 def direct_body(scope: Scope) -> DirectBody | None:

@@ -156,9 +156,9 @@ class EngineClient:
 
     def end_all(self, error: ApiError) -> None:
         """End every running request with this error, and tell the engines."""
-        sequences = [sequence for link in self._in_turn for sequence in link.sequences]
-        for generation in {sequence.generation for sequence in sequences}:
-            generation.fail(error)
+        for link in self._in_turn:
+            for generation in link.generations:
+                generation.fail(error)
 
     def _lose(self, rank: int, reason: str) -> None:
         self.fail(self._named(rank, reason))

@@ -76,7 +76,8 @@ class EngineLink:
         self._descriptor = descriptor
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(descriptor, self._read)
-        self._sequences: dict[str, Sequence] = {}
+        self._sequences: dict[str, tuple[Sequence, Generation]] = {}
+        """Those in flight, by request id, and where their outputs go."""
         self._num_waiting = self._others = 0
         self._last_heard = time.monotonic()
         self._step_age = self._step_pauses = 0.0
@@ -131,9 +132,9 @@ class EngineLink:
         self._context.term()
 
     @property
-    def sequences(self) -> Iterable[Sequence]:
-        """Those sent to the engine and not finished."""
-        return self._sequences.values()
+    def generations(self) -> set[Generation]:
+        """Those with sequences that were sent to the engine and have not finished."""
+        return {generation for _, generation in self._sequences.values()}
 
     @property
     def num_sequences(self) -> int:
@@ -147,16 +148,16 @@ class EngineLink:
     def start(self, generation: Generation) -> None:
         """Send the sequences of one HTTP request."""
         for sequence in generation.sequences:
-            self._sequences[sequence.request.request_id] = sequence
+            self._sequences[sequence.request.request_id] = sequence, generation
             self.send(sequence.request)
 
     def abort(self, request_ids: Iterable[str], reason: EndReason) -> None:
         """End these sequences, those that have not ended yet."""
         ended: list[str] = []
         for request_id in request_ids:
-            sequence = self._sequences.pop(request_id, None)
-            if sequence is not None:
-                self.metrics.observe_finish(sequence, reason, time.time())
+            in_flight = self._sequences.pop(request_id, None)
+            if in_flight is not None:
+                self.metrics.observe_finish(in_flight[0], reason, time.time())
                 ended.append(request_id)
         if ended and not self._is_over:
             self.send(AbortRequests(request_ids=ended))
@@ -256,15 +257,16 @@ class EngineLink:
 
     def _hand_out(self, output: RequestOutput, now: float) -> None:
         """`now` is when its step was read."""
-        sequence = self._sequences.get(output.request_id)
-        if sequence is None:  # aborted while the output was on its way
+        in_flight = self._sequences.get(output.request_id)
+        if in_flight is None:  # aborted while the output was on its way
             return
+        sequence, generation = in_flight
         if output.finish_reason is not None:
             del self._sequences[output.request_id]
         self.metrics.observe_output(sequence, output, now)
         if output.spent is not None:
             sequence.spent = output.spent
-        sequence.generation.put(sequence.index, output)
+        generation.put(sequence.index, output)
 
     def _end_step(self, stats: EngineStats) -> None:
         """After the last of its outputs."""
@@ -273,13 +275,13 @@ class EngineLink:
         self._others = max(0, stats.num_running + stats.num_waiting - len(self._sequences))
 
     def _refuse(self, refusal: RequestRefused) -> None:
-        sequence = self._sequences.pop(refusal.request_id, None)
-        if sequence is None:
+        in_flight = self._sequences.pop(refusal.request_id, None)
+        if in_flight is None:
             return
         error = ApiError(refusal.status, refusal.message, refusal.param)
         if refusal.status == 503:
             error.headers["retry-after"] = str(RETRY_AFTER_SECONDS)
-        sequence.generation.fail(error)
+        in_flight[1].fail(error)
 
 
 def _tell(asked: asyncio.Future[T], answer: T) -> None:

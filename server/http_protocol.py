@@ -86,6 +86,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._settings.turnstile.tell_of_news()
         self._is_late = self._settings.is_leaving
         if self._is_late:
             self.app = RefuseLate(self.app)
@@ -101,6 +102,7 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
             return
+        self._settings.turnstile.tell_of_news()
         self._pending_bytes += len(data)
         super().data_received(data)
         if self._is_refused:

@@ -123,7 +123,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("TEST_DYNAMO_FULLGRAPH_CAPTURE", "bool", True, "Requires one compiled graph."),
     Variable("TORCH_PROFILER_DIR", "path", None, "Allows profiling and says where traces go."),
     Variable("USE_TRITON_AWQ", "bool", False, "AWQ weights use the Triton kernel."),
-    Variable("V1_OUTPUT_PROC_CHUNK_SIZE", "int", 16, "Outputs of an engine that are handled before the event loop gets a turn.",
+    Variable("V1_OUTPUT_PROC_CHUNK_SIZE", "int", 8, "Outputs of an engine that are handled before the event loop gets a turn.",
              _WORKS),
     Variable("VIDEO_FETCH_TIMEOUT", "int", 30, "Seconds to fetch a video URL."),
     Variable("WORKER_MULTIPROC_METHOD", "str", None, "How worker processes start: fork or spawn."),

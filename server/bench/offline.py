@@ -32,7 +32,8 @@ class OfflineEngine:
     @classmethod
     def load(cls, config: ServeConfig, folder: Path, tokenizer: "Tokenizer | None") -> "OfflineEngine":
         """Raises BenchError."""
-        from paddock.engine.core_process import USER_ERRORS, load, settle_garbage_collector
+        from paddock.engine.core_process import USER_ERRORS, load
+        from paddock.engine.garbage_collector import settle_garbage_collector
 
         try:
             core = load(config, folder)

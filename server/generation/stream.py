@@ -19,13 +19,12 @@ Abort = Callable[[Iterable[str], EndReason], None]
 
 
 class Sequence:
-    """One sequence in flight: where its outputs go, and what its metrics need."""
+    """One sequence in flight: its place in the request, and what its metrics need."""
 
     __slots__ = (
         "arrival",
         "ended",
         "first_token",
-        "generation",
         "index",
         "last_token",
         "num_prompt",
@@ -36,13 +35,10 @@ class Sequence:
         "spent",
     )
 
-    def __init__(
-        self, request: AddRequest, index: int, generation: "Generation", siblings: "Siblings"
-    ) -> None:
+    def __init__(self, request: AddRequest, index: int, siblings: "Siblings") -> None:
         self.request = request
         self.index = index
         self.siblings = siblings
-        self.generation = generation
         self.arrival = request.arrival_time
         self.num_prompt = len(request.prompt_token_ids)
         self.num_tokens = 0
@@ -81,9 +77,7 @@ class Generation:
     def __init__(self, requests: list[AddRequest], abort: Abort) -> None:
         by_prompt: dict[int, Siblings] = {}  # the answers to a prompt hold the same list
         self.sequences = [
-            Sequence(
-                request, index, self, by_prompt.setdefault(id(request.prompt_token_ids), Siblings()).join()
-            )
+            Sequence(request, index, by_prompt.setdefault(id(request.prompt_token_ids), Siblings()).join())
             for index, request in enumerate(requests)
         ]
         self._abort = abort

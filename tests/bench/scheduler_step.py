@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 
 from paddock.engine.core import EngineCore
-from paddock.engine.core_process import settle_garbage_collector
 from paddock.engine.executor.base import MaskSource
 from paddock.engine.executor.plan import SampledRow, StepPlan, StepResult
+from paddock.engine.garbage_collector import settle_garbage_collector
 from paddock.engine.kv_cache.block_hash import extend_hashes
 from paddock.engine.messages import AddRequest
 from paddock.engine.sampling.params import SamplingParams

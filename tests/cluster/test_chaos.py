@@ -29,6 +29,9 @@ SHORT_OUTAGE, LONG_OUTAGE = 30, 300
 leading and starts over. In the long one kopf's retries run out, and the back-off of ours is at its longest.
 """
 
+FEW, MANY = 1, 16
+"""Workers: with one others wait nearly always, and what can wait for theirs is made later."""
+
 Specs = dict[str, Manifest]
 PORTS = iter(range(18100, 18900))
 
@@ -66,13 +69,16 @@ def space(unattended: Cluster) -> Iterator[Kubectl]:
         yield kubectl
 
 
-def run_operator(stack: ExitStack, space: Kubectl, kubeconfig: Path | None = None) -> OperatorProcess:
+def run_operator(
+    stack: ExitStack, space: Kubectl, kubeconfig: Path | None = None, workers: int = MANY
+) -> OperatorProcess:
     """Another operator of this namespace; several of them share its Lease."""
     return stack.enter_context(
         operator_process(
             kubeconfig or space.kubeconfig,
             next(PORTS),
             f"--namespace={space.namespace}",
+            f"--workers={workers}",
             environ={"PADDOCK_OPERATOR_NAMESPACE": space.namespace, "PADDOCK_LOG_LEVEL": "ERROR"},
         )
     )
@@ -172,7 +178,7 @@ def test_an_operator_killed_at_any_moment_leaves_nothing_half_done(
     chance, done = random.Random(6), {"create": 0, "update": 0, "delete": 0}
     specs: Specs = {}
     with ExitStack() as stack:
-        pair = [run_operator(stack, space), run_operator(stack, space)]
+        pair = [run_operator(stack, space, workers=FEW), run_operator(stack, space)]
         for _ in range(KILLS):
             leader = until(lambda: next(filter(leads, pair), None), seconds=90, what="a leader")
             assert leader is not None
@@ -184,7 +190,7 @@ def test_an_operator_killed_at_any_moment_leaves_nothing_half_done(
             leader.process.wait()
             free_lease(space)
             pair.remove(leader)
-            pair.append(run_operator(stack, space))
+            pair.append(run_operator(stack, space, workers=chance.choice((FEW, MANY))))
         made = settled(space, specs)
 
     print(f"{KILLS} kills, {done}: {len(made)} objects, no orphan, no duplicate")

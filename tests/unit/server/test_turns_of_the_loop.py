@@ -4,14 +4,17 @@ import asyncio
 import threading
 from collections.abc import Callable
 
+import pytest
 from http_thread import HttpThread, all_from
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
+from paddock.engine.config.variables import by_name
 from paddock.engine.messages import EngineStats, RequestOutput, StepOutputs
 from paddock.server.startup import outputs_per_turn
 from paddock.server.step_feed import ENDING_WEIGHT, StepFeed
+from paddock.server.turnstile import MOST_PUT_OFF, Turnstile
 
 STATS = EngineStats(0, 0, 0.0, 0, 0, 0, 0, 0)
 BURST = 20
@@ -84,7 +87,31 @@ def test_a_flush_hands_out_everything() -> None:
 
 def test_the_environment_says_how_many_outputs_a_turn_hands_out() -> None:
     assert outputs_per_turn({"PADDOCK_V1_OUTPUT_PROC_CHUNK_SIZE": "5"}) == 5
-    assert outputs_per_turn({}) > 0
+    assert outputs_per_turn({}) == by_name()["PADDOCK_V1_OUTPUT_PROC_CHUNK_SIZE"].default
+
+
+@pytest.mark.parametrize(
+    ("turns_with_news", "begun_at"),
+    [(0, [0, 1]), (1, [1, 2]), (MOST_PUT_OFF + 9, [MOST_PUT_OFF, 2 * MOST_PUT_OFF + 1])],
+)
+def test_while_the_sockets_bring_news_what_takes_long_begins_at_some_turns_only(
+    turns_with_news: int, begun_at: list[int]
+) -> None:
+    begun: list[int] = []
+
+    async def run() -> None:
+        turnstile = Turnstile()
+        turn = 0
+        for _ in begun_at:
+            turnstile.enter(lambda: begun.append(turn))
+        while len(begun) < len(begun_at):
+            if turn < turns_with_news:
+                turnstile.tell_of_news()
+            await asyncio.sleep(0)
+            turn += 1
+
+    asyncio.run(run())
+    assert begun == begun_at
 
 
 def test_a_probe_overtakes_a_burst_of_new_connections_with_work() -> None:

@@ -1,0 +1,51 @@
+"""What a request leaves to the garbage collector, whose pauses every stream would feel: nothing."""
+
+import asyncio
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from paddock.server.direct_body import DirectBody
+from paddock.server.generation.stream import Generation, Sequence
+from paddock.server.http_protocol import HttpProtocol
+
+OF_A_REQUEST = (RequestResponseCycle, HttpProtocol, DirectBody, Generation, Sequence, asyncio.Task)
+
+
+@pytest.fixture
+def unreachable() -> Iterator[list[Any]]:
+    """Holds, once the collector has run, what it found: nothing of it was freed when its last user let go."""
+    gc.collect()
+    gc.freeze()  # what is there already need not be looked at again
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    yield gc.garbage
+    gc.set_debug(0)
+    gc.enable()
+    gc.unfreeze()
+    gc.garbage.clear()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/completions", {"prompt": "a b", "max_tokens": 5, "n": 2, "stream": True}),
+        ("/v1/completions", {"prompt": "a b", "max_tokens": 5, "n": 2}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}], "stream": True}),
+        ("/v1/completions", {"prompt": "a b", "max_tokens": -1}),
+        ("/health", None),
+    ],
+    ids=["stream", "whole", "chat", "refused", "probe"],
+)
+def test_what_a_request_made_is_freed_when_it_ends(
+    server: Any, unreachable: list[Any], path: str, body: dict[str, Any] | None
+) -> None:
+    for _ in range(3):
+        httpx.request("GET" if body is None else "POST", server.url + path, json=body)
+    server.call(gc.collect)
+
+    assert [found for found in unreachable if isinstance(found, OF_A_REQUEST)] == []
