@@ -87,7 +87,7 @@ class Generation:
         self._pass_on: PassOn | None = None
 
     async def next(self, pass_on: PassOn | None = None) -> Batch:
-        """Outputs since the last call, at least one; none at all after a `nudge`. Raises ApiError.
+        """Outputs since the last call, at least one; none at all after a `nudge`. Raises ApiError, which is the end.
 
         While nothing is pending each output is first offered to `pass_on`. What that takes costs no switch to the reader,
         who hears of what it does not take, and of what it raises.
@@ -100,7 +100,12 @@ class Generation:
             batch, self._pending = self._pending, []
             return batch
         if self._error is not None:
-            raise self._error
+            # Neither this object nor this frame may hold it: it holds them, by its traceback.
+            error, self._error = self._error, None
+            try:
+                raise error
+            finally:
+                del error
         return []
 
     def put(self, index: int, output: RequestOutput) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -13,6 +13,7 @@ from paddock.server.direct_body import DirectBody
 from paddock.server.generation.stream import Generation, Sequence
 from paddock.server.http_protocol import HttpProtocol
 
+Eventually = Callable[..., None]
 OF_A_REQUEST = (RequestResponseCycle, HttpProtocol, DirectBody, Generation, Sequence, asyncio.Task)
 
 
@@ -46,6 +47,22 @@ def test_what_a_request_made_is_freed_when_it_ends(
 ) -> None:
     for _ in range(3):
         httpx.request("GET" if body is None else "POST", server.url + path, json=body)
-    server.call(gc.collect)
+    check_nothing_is_left(server, unreachable)
 
+
+def test_what_a_request_made_is_freed_when_its_client_leaves(
+    server: Any, engine: Any, unreachable: list[Any], eventually: Eventually
+) -> None:
+    engine.hold_after = 3
+    for _ in range(3):
+        body = {"prompt": "a b", "max_tokens": 9, "stream": True}
+        with httpx.stream("POST", server.url + "/v1/completions", json=body) as answer:
+            next(answer.iter_lines())
+    eventually(lambda: not (server.http.server_state.tasks or server.http.server_state.connections))
+
+    check_nothing_is_left(server, unreachable)
+
+
+def check_nothing_is_left(server: Any, unreachable: list[Any]) -> None:
+    server.call(gc.collect)
     assert [found for found in unreachable if isinstance(found, OF_A_REQUEST)] == []
