@@ -98,6 +98,8 @@ class HttpProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        # After a reset uvicorn leaves its timer running, which would hold all of the connection for a minute.
+        self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:

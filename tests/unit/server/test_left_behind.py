@@ -2,6 +2,9 @@
 
 import asyncio
 import gc
+import socket
+import struct
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -61,6 +64,18 @@ def test_what_a_request_made_is_freed_when_its_client_leaves(
     eventually(lambda: not (server.http.server_state.tasks or server.http.server_state.connections))
 
     check_nothing_is_left(server, unreachable)
+
+
+def test_a_connection_that_its_client_resets_after_an_answer_is_freed_at_once(
+    server: Any, unreachable: list[Any], eventually: Eventually
+) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 " in connection.recv(4096)
+        [open_one] = map(weakref.ref, server.http.server_state.connections)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    eventually(lambda: open_one() is None)
 
 
 def check_nothing_is_left(server: Any, unreachable: list[Any]) -> None:
