@@ -157,7 +157,8 @@ class EngineLink:
         for request_id in request_ids:
             in_flight = self._sequences.pop(request_id, None)
             if in_flight is not None:
-                self.metrics.observe_finish(in_flight[0], reason, time.time())
+                sequence, _ = in_flight
+                self.metrics.observe_finish(sequence, reason, time.time())
                 ended.append(request_id)
         if ended and not self._is_over:
             self.send(AbortRequests(request_ids=ended))
@@ -281,7 +282,8 @@ class EngineLink:
         error = ApiError(refusal.status, refusal.message, refusal.param)
         if refusal.status == 503:
             error.headers["retry-after"] = str(RETRY_AFTER_SECONDS)
-        in_flight[1].fail(error)
+        _, generation = in_flight
+        generation.fail(error)
 
 
 def _tell(asked: asyncio.Future[T], answer: T) -> None:

@@ -159,9 +159,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         """What may bring the model work begins in its turn, all else at once."""
-        cycle.scope[SCOPE_KEY] = DirectBody(cycle)  # type: ignore[literal-required]
         begin = partial(super()._start_asgi_task, cycle, app)  # type: ignore[arg-type]
         if cycle.scope["method"] == "POST":
+            cycle.scope[SCOPE_KEY] = DirectBody(cycle)  # type: ignore[literal-required]
             self._settings.turnstile.enter(begin)
         else:
             begin()

@@ -16,7 +16,6 @@ from paddock.server.http_protocol import HttpProtocol
 Eventually = Callable[..., None]
 TEXT = "/v1/completions"
 SMALL = 4096
-pause = HttpProtocol.pause_writing
 ASKED = {"prompt": "a b c", "max_tokens": 100, "stream": True, "n": 4}
 
 
@@ -66,7 +65,7 @@ def test_most_of_a_stream_passes_the_layers_by_and_reads_as_the_whole_answer(
 def test_what_a_slow_client_does_not_take_yet_waits_for_it(
     server: Any, engine: Any, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
-    made = HttpProtocol.connection_made
+    made, pause = HttpProtocol.connection_made, HttpProtocol.pause_writing
     paused: list[bool] = []
 
     def with_small_buffers(protocol: HttpProtocol, transport: Any) -> None:
@@ -76,27 +75,16 @@ def test_what_a_slow_client_does_not_take_yet_waits_for_it(
 
     monkeypatch.setattr(HttpProtocol, "connection_made", with_small_buffers)
     monkeypatch.setattr(HttpProtocol, "pause_writing", lambda self: (paused.append(True), pause(self)))
-    with socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
-        connection.connect(("127.0.0.1", server.port))
-        body = json.dumps({**ASKED, "return_token_ids": True}).encode()
-        head = f"POST {TEXT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
-        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    transport = httpx.HTTPTransport(socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)])
+    asked = {**ASKED, "return_token_ids": True}
+    with (
+        httpx.Client(transport=transport) as client,
+        client.stream("POST", server.url + TEXT, json=asked) as answer,
+    ):
         eventually(lambda: engine.seen and not engine.running and paused)
-        with connection.makefile("rb") as file:
-            answer = unchunked(file.read().partition(b"\r\n\r\n")[2])
+        answer.read()
 
-    assert texts_of(events_of(answer.decode())) == whole_texts(server.url)
-
-
-def unchunked(body: bytes) -> bytes:
-    whole = b""
-    while body != b"0\r\n\r\n":
-        size, _, body = body.partition(b"\r\n")
-        whole += body[: int(size, 16)]
-        assert body[int(size, 16) :][:2] == b"\r\n"
-        body = body[int(size, 16) + 2 :]
-    return whole
+    assert texts_of(events_of(answer.text)) == whole_texts(server.url)
 
 
 def test_a_fault_of_a_piece_ends_its_stream_alone_with_an_error_event(

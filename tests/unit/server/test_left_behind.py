@@ -24,13 +24,11 @@ OF_A_REQUEST = (RequestResponseCycle, HttpProtocol, DirectBody, Generation, Sequ
 def unreachable() -> Iterator[list[Any]]:
     """Holds, once the collector has run, what it found: nothing of it was freed when its last user let go."""
     gc.collect()
-    gc.freeze()  # what is there already need not be looked at again
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
     yield gc.garbage
     gc.set_debug(0)
     gc.enable()
-    gc.unfreeze()
     gc.garbage.clear()
 
 
